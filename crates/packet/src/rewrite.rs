@@ -1,0 +1,328 @@
+//! Rewriting a packet in place, as a NAT does: addresses, ports, TTL.
+//!
+//! Checksums follow incrementally (RFC 1624), so a checksum that was wrong stays wrong, and what
+//! was not complete before does not look complete afterwards.
+
+use core::net::{IpAddr, SocketAddr};
+
+use etherparse::ip_number;
+
+use crate::{
+    checksum::ChecksumChange,
+    icmp::{ICMP_HEADER_LEN, has_ports},
+    ip::{ICMPV6, Packet, TCP, Transport, Ttl},
+};
+
+/// Where the headers of a packet lie.
+///
+/// It comes from [`Packet::layout`] and serves to rewrite the same bytes any number of times,
+/// since rewriting moves nothing. Each method returns whether it did its work; where the packet
+/// is of another kind or family, or shorter than the one that was parsed, it changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    family: Family,
+    carried: Carried,
+    /// Where the transport header starts.
+    transport: u16,
+    quoted: Option<QuotedLayout>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Family {
+    V4,
+    V6,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Carried {
+    Tcp,
+    IcmpV4,
+    IcmpV6,
+    Opaque,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct QuotedLayout {
+    protocol: u8,
+    /// Where the transport header starts within the quote.
+    transport: u16,
+}
+
+/// Which of the two ends of a packet is meant.
+#[derive(Clone, Copy)]
+enum End {
+    Source,
+    Destination,
+}
+
+impl Layout {
+    #[inline]
+    pub(crate) fn of(packet: &Packet<'_>) -> Self {
+        let family = if packet.ip.source.is_ipv4() { Family::V4 } else { Family::V6 };
+        let (carried, quoted) = match &packet.transport {
+            Transport::Tcp(_) => (Carried::Tcp, None),
+            Transport::Icmp(message) => {
+                let carried = match family {
+                    Family::V4 => Carried::IcmpV4,
+                    Family::V6 => Carried::IcmpV6,
+                };
+                let quoted = message.quoted.map(|quoted| QuotedLayout {
+                    protocol: quoted.protocol,
+                    transport: quoted.header_len,
+                });
+                (carried, quoted)
+            }
+            Transport::Other | Transport::Fragment => (Carried::Opaque, None),
+        };
+        Self { family, carried, transport: packet.ip.header_len, quoted }
+    }
+
+    /// Writes another source address and port into a TCP packet.
+    #[inline]
+    pub fn set_source(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
+        self.set_endpoint(bytes, End::Source, to)
+    }
+
+    /// Writes another destination address and port into a TCP packet.
+    #[inline]
+    pub fn set_destination(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
+        self.set_endpoint(bytes, End::Destination, to)
+    }
+
+    /// Writes another source address and port into the packet that an ICMP error quotes.
+    ///
+    /// Brings its checksums up to date as far as they are quoted, then that of the error.
+    #[inline]
+    pub fn set_quoted_source(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
+        self.set_quoted_endpoint(bytes, End::Source, to)
+    }
+
+    /// Writes another destination address and port into the packet that an ICMP error quotes.
+    ///
+    /// Brings its checksums up to date as far as they are quoted, then that of the error.
+    #[inline]
+    pub fn set_quoted_destination(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
+        self.set_quoted_endpoint(bytes, End::Destination, to)
+    }
+
+    /// Writes another source address into the IP header of a TCP or ICMP packet.
+    #[inline]
+    pub fn set_outer_source_addr(&self, bytes: &mut [u8], to: IpAddr) -> bool {
+        self.set_outer_addr(bytes, End::Source, to)
+    }
+
+    /// Writes another destination address into the IP header of a TCP or ICMP packet.
+    #[inline]
+    pub fn set_outer_destination_addr(&self, bytes: &mut [u8], to: IpAddr) -> bool {
+        self.set_outer_addr(bytes, End::Destination, to)
+    }
+
+    /// Takes one off the TTL or hop limit and returns what remains; at zero it stays zero.
+    #[inline]
+    pub fn decrement_ttl(&self, bytes: &mut [u8]) -> Ttl {
+        let at = self.ttl_offset();
+        let remaining = Ttl(bytes.get(at).map_or(0, |ttl| ttl.saturating_sub(1)));
+        self.set_ttl(bytes, remaining);
+        remaining
+    }
+
+    /// Writes another TTL or hop limit.
+    #[inline]
+    pub fn set_ttl(&self, bytes: &mut [u8], to: Ttl) -> bool {
+        match self.family {
+            Family::V4 => {
+                let Some(header) = bytes.first_chunk_mut::<20>() else {
+                    return false;
+                };
+                let mut change = ChecksumChange::default();
+                change.replace(&header[8..10], &[to.0, header[9]]);
+                header[8] = to.0;
+                [header[10], header[11]] = change.apply([header[10], header[11]]);
+            }
+            Family::V6 => {
+                let Some(hop_limit) = bytes.get_mut(self.ttl_offset()) else {
+                    return false;
+                };
+                *hop_limit = to.0;
+            }
+        }
+        true
+    }
+
+    #[inline]
+    const fn ttl_offset(&self) -> usize {
+        match self.family {
+            Family::V4 => 8,
+            Family::V6 => 7,
+        }
+    }
+
+    #[inline]
+    fn set_endpoint(&self, bytes: &mut [u8], end: End, to: SocketAddr) -> bool {
+        if self.carried != Carried::Tcp {
+            return false;
+        }
+        let Some((ip, tcp)) = bytes.split_at_mut_checked(usize::from(self.transport)) else {
+            return false;
+        };
+        let Some(tcp) = tcp.first_chunk_mut::<20>() else {
+            return false;
+        };
+        let Some(mut change) = set_address(self.family, ip, end, to.ip()) else {
+            return false;
+        };
+        let at = end.port_offset();
+        let port = to.port().to_be_bytes();
+        change.replace(&tcp[at..at + 2], &port);
+        tcp[at..at + 2].copy_from_slice(&port);
+        [tcp[16], tcp[17]] = change.apply([tcp[16], tcp[17]]);
+        true
+    }
+
+    #[inline]
+    fn set_outer_addr(&self, bytes: &mut [u8], end: End, to: IpAddr) -> bool {
+        let checksum_offset = match self.carried {
+            Carried::Tcp => 16,
+            Carried::IcmpV4 | Carried::IcmpV6 => 2,
+            Carried::Opaque => return false,
+        };
+        let Some((ip, transport)) = bytes.split_at_mut_checked(usize::from(self.transport)) else {
+            return false;
+        };
+        let Some(checksum) = field(transport, checksum_offset) else {
+            return false;
+        };
+        let Some(change) = set_address(self.family, ip, end, to) else {
+            return false;
+        };
+        // ICMP over IPv4 is the one that has no pseudo-header (RFC 792).
+        if self.carried != Carried::IcmpV4 {
+            *checksum = change.apply(*checksum);
+        }
+        true
+    }
+
+    /// Out of line: errors are rare beside segments.
+    #[cold]
+    fn set_quoted_endpoint(&self, bytes: &mut [u8], end: End, to: SocketAddr) -> bool {
+        let Some(quoted) = self.quoted else {
+            return false;
+        };
+        let Some((icmp, quote)) = bytes
+            .get_mut(usize::from(self.transport)..)
+            .and_then(|message| message.split_at_mut_checked(ICMP_HEADER_LEN))
+        else {
+            return false;
+        };
+        let Some((ip, transport)) = quote.split_at_mut_checked(usize::from(quoted.transport))
+        else {
+            return false;
+        };
+        if transport.len() < 8 {
+            return false;
+        }
+        let Some(message_change) = quoted.rewrite(self.family, ip, transport, end, to) else {
+            return false;
+        };
+        if let Some(checksum) = field(icmp, 2) {
+            *checksum = message_change.apply(*checksum);
+        }
+        true
+    }
+}
+
+impl QuotedLayout {
+    /// Rewrites the quote and returns what that changes for the checksum of the error around it.
+    fn rewrite(
+        self,
+        family: Family,
+        ip: &mut [u8],
+        transport: &mut [u8],
+        end: End,
+        to: SocketAddr,
+    ) -> Option<ChecksumChange> {
+        let pseudo_header = set_address(family, ip, end, to.ip())?;
+        // An IPv4 header and its own checksum together always sum to the same, so the error
+        // around it sees no change; the addresses of IPv6 have nothing that makes up for them.
+        let mut message = match family {
+            Family::V4 => ChecksumChange::default(),
+            Family::V6 => pseudo_header,
+        };
+        let mut segment = pseudo_header;
+        if has_ports(self.protocol)
+            && let Some(port) = field(transport, end.port_offset())
+        {
+            let new = to.port().to_be_bytes();
+            segment.replace(port, &new);
+            message.replace(port, &new);
+            *port = new;
+        }
+        if let Some(checksum) = self.checksum_offset().and_then(|at| field(transport, at)) {
+            // A UDP checksum of zero says that there is none (RFC 768).
+            if self.protocol == TCP || *checksum != [0, 0] {
+                let new = segment.apply(*checksum);
+                message.replace(checksum, &new);
+                *checksum = new;
+            }
+        }
+        Some(message)
+    }
+
+    const fn checksum_offset(self) -> Option<usize> {
+        const UDP: u8 = ip_number::UDP.0;
+        match self.protocol {
+            TCP => Some(16),
+            UDP => Some(6),
+            ICMPV6 => Some(2),
+            _ => None,
+        }
+    }
+}
+
+impl End {
+    #[inline]
+    const fn port_offset(self) -> usize {
+        match self {
+            Self::Source => 0,
+            Self::Destination => 2,
+        }
+    }
+}
+
+/// The two bytes at `at`, if they are there.
+#[inline]
+fn field(bytes: &mut [u8], at: usize) -> Option<&mut [u8; 2]> {
+    bytes.get_mut(at..)?.first_chunk_mut()
+}
+
+/// Writes an address into an IP header, brings the checksum of an IPv4 header up to date, and
+/// returns the change for checksums over the pseudo-header.
+#[inline]
+fn set_address(family: Family, ip: &mut [u8], end: End, to: IpAddr) -> Option<ChecksumChange> {
+    let mut change = ChecksumChange::default();
+    match (family, to) {
+        (Family::V4, IpAddr::V4(to)) => {
+            let header = ip.first_chunk_mut::<20>()?;
+            let at = match end {
+                End::Source => 12,
+                End::Destination => 16,
+            };
+            let new = to.octets();
+            change.replace(&header[at..at + 4], &new);
+            header[at..at + 4].copy_from_slice(&new);
+            [header[10], header[11]] = change.apply([header[10], header[11]]);
+        }
+        (Family::V6, IpAddr::V6(to)) => {
+            let header = ip.first_chunk_mut::<40>()?;
+            let at = match end {
+                End::Source => 8,
+                End::Destination => 24,
+            };
+            let new = to.octets();
+            change.replace(&header[at..at + 16], &new);
+            header[at..at + 16].copy_from_slice(&new);
+        }
+        (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => return None,
+    }
+    Some(change)
+}
