@@ -77,6 +77,27 @@ impl Layout {
         Self { family, carried, transport: packet.ip.header_len, quoted }
     }
 
+    /// Reads the source address of the IP header, as it is now.
+    #[inline]
+    #[must_use]
+    pub fn source_addr(&self, bytes: &[u8]) -> Option<IpAddr> {
+        self.addr(bytes, End::Source)
+    }
+
+    /// Reads the destination address of the IP header, as it is now.
+    #[inline]
+    #[must_use]
+    pub fn destination_addr(&self, bytes: &[u8]) -> Option<IpAddr> {
+        self.addr(bytes, End::Destination)
+    }
+
+    /// Reads the TTL or hop limit, as it is now; zero where the packet is shorter.
+    #[inline]
+    #[must_use]
+    pub fn ttl(&self, bytes: &[u8]) -> Ttl {
+        Ttl(bytes.get(self.ttl_offset()).copied().unwrap_or(0))
+    }
+
     /// Writes another source address and port into a TCP packet.
     #[inline]
     pub fn set_source(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
@@ -147,6 +168,15 @@ impl Layout {
             }
         }
         true
+    }
+
+    #[inline]
+    fn addr(&self, bytes: &[u8], end: End) -> Option<IpAddr> {
+        let at = end.address_offset(self.family);
+        Some(match self.family {
+            Family::V4 => IpAddr::from(*bytes.get(at..)?.first_chunk::<4>()?),
+            Family::V6 => IpAddr::from(*bytes.get(at..)?.first_chunk::<16>()?),
+        })
     }
 
     #[inline]
@@ -281,6 +311,16 @@ impl QuotedLayout {
 
 impl End {
     #[inline]
+    const fn address_offset(self, family: Family) -> usize {
+        match (family, self) {
+            (Family::V4, Self::Source) => 12,
+            (Family::V4, Self::Destination) => 16,
+            (Family::V6, Self::Source) => 8,
+            (Family::V6, Self::Destination) => 24,
+        }
+    }
+
+    #[inline]
     const fn port_offset(self) -> usize {
         match self {
             Self::Source => 0,
@@ -303,10 +343,7 @@ fn set_address(family: Family, ip: &mut [u8], end: End, to: IpAddr) -> Option<Ch
     match (family, to) {
         (Family::V4, IpAddr::V4(to)) => {
             let header = ip.first_chunk_mut::<20>()?;
-            let at = match end {
-                End::Source => 12,
-                End::Destination => 16,
-            };
+            let at = end.address_offset(family);
             let new = to.octets();
             change.replace(&header[at..at + 4], &new);
             header[at..at + 4].copy_from_slice(&new);
@@ -314,10 +351,7 @@ fn set_address(family: Family, ip: &mut [u8], end: End, to: IpAddr) -> Option<Ch
         }
         (Family::V6, IpAddr::V6(to)) => {
             let header = ip.first_chunk_mut::<40>()?;
-            let at = match end {
-                End::Source => 8,
-                End::Destination => 24,
-            };
+            let at = end.address_offset(family);
             let new = to.octets();
             change.replace(&header[at..at + 16], &new);
             header[at..at + 16].copy_from_slice(&new);
