@@ -1,0 +1,9 @@
+//! The device crate on a real kernel, in namespaces that each test makes for itself.
+
+mod capture;
+mod handover;
+mod interface;
+mod requires;
+mod silence;
+mod support;
+mod tun_route;
