@@ -1,3 +1,63 @@
-//! Placeholder.
+//! The broker as a machine without IO: who is there, who asks whom, and the two packets that it
+//! sends in other names.
+//!
+//! * [`Broker`] takes links, requests and time, and gives responses, notifications and forged
+//!   packets;
+//! * [`consent`] is the one module that says whether a packet may be forged;
+//! * [`arrival`] says when it leaves;
+//! * [`directory`] holds users and communities as plain data.
+//!
+//! What it is not: it opens no socket and knows no clock. The server hands in what it read and
+//! sends what comes out; a simulator does the same in virtual time.
+//!
+//! The one law: hand in one thing, then drain [`Broker::poll_transmit`], [`Broker::poll_forge`] and
+//! [`Broker::poll_event`], then read [`Broker::poll_timeout`].
+//!
+//! ```
+//! use simopen_broker::{Broker, BrokerConfig, LinkId, LinkOrigin, Transmit, directory::{Directory, User}};
+//! use simopen_packet::{Entropy, Timestamp};
+//! use simopen_protocol::{control::{Action, Login, Message, Request, TransactionId}, identity::UserId, token::Token};
+//!
+//! let alice = UserId::new("alice").unwrap();
+//! let secret = Token::from_random([7; 32]);
+//! let mut directory = Directory::default();
+//! directory.insert(alice.clone(), User { secret, communities: ["friends".into()].into() });
+//!
+//! let mut broker = Broker::new(BrokerConfig::default(), directory, Entropy::new([1; 32]));
+//! let now = Timestamp::ZERO;
+//! let origin = LinkOrigin { remote: "198.51.100.7:4000".parse().unwrap(), syn: None };
+//! broker.handle_link(LinkId(1), origin, now);
+//! broker.handle_request(LinkId(1), Request::new(TransactionId(1), Action::Login(Login { user: alice, secret })), now);
+//!
+//! let Some(Transmit::Message(LinkId(1), Message::Response(response))) = broker.poll_transmit() else { panic!() };
+//! assert!(response.result.is_ok());
+//! ```
+//!
+//! # A session
+//!
+//! ```text
+//! Connect ─► Asked ─ Accept ─► Accepted ─ both SYNs known ─► forged packets leave ─► Outcome of both
+//!              └─ refused: one cause to the originator            (each again on a new report, twice at most)
+//! ```
+//!
+//! Seed 001 ¶144-150 (control link), ¶164-174 (forging).
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod arrival;
+mod broker;
+pub mod consent;
+pub mod directory;
+pub mod event;
+pub mod forge;
+mod link;
+mod session;
+
+pub use broker::{Broker, BrokerConfig, Timer, Transmit};
+pub use consent::Forging;
+pub use event::{Event, Stats, What};
+pub use forge::{ConsentRecord, Forged};
+pub use link::{LinkId, LinkOrigin, PathEstimate};
+pub use session::Party;

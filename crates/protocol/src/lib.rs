@@ -1,2 +1,37 @@
-//! Placeholder.
+//! The words that simopen's machines and worlds exchange: encode and decode, nothing else.
+//!
+//! * [`frame`] — four bytes of length, then that many bytes (seed 001 ¶145);
+//! * [`document`] — the strict XML inside a frame, with its limits;
+//! * [`control`] — what those documents mean between a peer and the broker (seed 001 ¶144-150);
+//! * [`token`] — one-time random values, [`greeting`] — the first bytes on an opened connection;
+//! * [`identity`], [`technique`], [`cause`] — the names that appear in all of them.
+//!
+//! What it is not: there is no state here beyond a half-received frame, no clock, no socket, and
+//! no judgement about who may say what. That is the broker's.
+//!
+//! ```
+//! use simopen_protocol::control::{Action, Login, Message, Request, TransactionId};
+//! use simopen_protocol::{frame, identity::UserId, token::Token};
+//!
+//! let login = Request::new(
+//!     TransactionId(7),
+//!     Action::Login(Login { user: UserId::new("alice").unwrap(), secret: Token::from_random([9; 32]) }),
+//! );
+//! let mut wire = Vec::new();
+//! frame::encode(&Message::Request(login.clone()).to_bytes(), &mut wire);
+//!
+//! let mut decoder = frame::Decoder::new(frame::BEFORE_LOGIN);
+//! decoder.push(&wire);
+//! let document = decoder.poll_frame().unwrap().expect("the frame is complete");
+//! assert_eq!(Message::parse(&document).unwrap(), Message::Request(login));
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod cause;
+pub mod control;
+pub mod document;
+pub mod frame;
+pub mod greeting;
+pub mod identity;
+pub mod technique;
+pub mod token;

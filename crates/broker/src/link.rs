@@ -1,0 +1,89 @@
+//! The connections that peers hold to the broker, and what their arrival proves.
+
+use alloc::collections::BTreeMap;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use simopen_packet::{Syn, Timestamp};
+use simopen_protocol::identity::{PeerId, UserId};
+use simopen_protocol::token::Token;
+
+/// One accepted connection, as the server counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkOrigin {
+    /// The source endpoint (`getpeername`).
+    pub remote: SocketAddr,
+    /// The SYN as it arrived (`TCP_SAVED_SYN`), where the listener saves them.
+    pub syn: Option<Syn>,
+}
+
+/// The measured way between a peer and the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct PathEstimate {
+    /// The shortest round trip seen; halves of it are taken for one-way delays. The minimum, because
+    /// a delayed acknowledgement makes the average too long.
+    pub round_trip: Duration,
+}
+
+impl PathEstimate {
+    /// One way.
+    #[must_use]
+    pub fn one_way(self) -> Duration {
+        self.round_trip / 2
+    }
+}
+
+/// A link and what it turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Link {
+    pub(crate) origin: LinkOrigin,
+    pub(crate) path: PathEstimate,
+    pub(crate) kind: LinkKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum LinkKind {
+    Fresh,
+    Control(PeerId),
+    Probe,
+}
+
+/// One logged-in device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Peer {
+    pub(crate) user: UserId,
+    pub(crate) link: LinkId,
+    pub(crate) probe_secret: Token,
+    /// Counts logins: the newest device of a user is the one that is asked.
+    pub(crate) login: u64,
+    /// Proven endpoints by the peer's local port.
+    pub(crate) proofs: BTreeMap<u16, Proof>,
+}
+
+/// The most endpoints that one peer has proven at a time.
+const MAX_PROOFS: usize = 16;
+
+impl Peer {
+    /// Remembers a proof; the oldest goes where there are too many.
+    pub(crate) fn remember(&mut self, port: u16, proof: Proof) {
+        self.proofs.insert(port, proof);
+        if self.proofs.len() > MAX_PROOFS
+            && let Some(oldest) =
+                self.proofs.iter().min_by_key(|(_, proof)| proof.at).map(|(port, _)| *port)
+        {
+            self.proofs.remove(&oldest);
+        }
+    }
+}
+
+/// An endpoint that a peer has proven to be its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Proof {
+    /// As the broker saw it.
+    pub(crate) endpoint: SocketAddr,
+    pub(crate) at: Timestamp,
+}

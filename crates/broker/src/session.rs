@@ -1,0 +1,113 @@
+//! One request for a connection, from its two sides.
+
+use core::net::SocketAddr;
+
+use simopen_packet::{Syn, Timestamp};
+use simopen_protocol::control::{Head, OutcomeState};
+use simopen_protocol::greeting::Greetings;
+use simopen_protocol::identity::PeerId;
+use simopen_protocol::technique::Technique;
+
+use crate::link::Proof;
+
+/// Which side of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// Who asked.
+    Originator,
+    /// Who was asked.
+    Responder,
+}
+
+impl Party {
+    /// The other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Originator => Self::Responder,
+            Self::Responder => Self::Originator,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Session {
+    pub(crate) technique: Technique,
+    pub(crate) created: Timestamp,
+    /// As the originator says them.
+    pub(crate) greetings: Greetings,
+    /// The originator's request, until it is answered.
+    pub(crate) owed: Option<Head>,
+    pub(crate) originator: PartyState,
+    /// `None` until the responder has accepted.
+    pub(crate) responder: Option<PartyState>,
+    pub(crate) asked: PeerId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PartyState {
+    pub(crate) peer: PeerId,
+    /// The local port, as the peer sees it.
+    pub(crate) port: u16,
+    pub(crate) proof: Proof,
+    /// The SYN that this side reported; forged packets answer it.
+    pub(crate) syn: Option<Syn>,
+    /// How often that SYN was reported.
+    pub(crate) observations: u8,
+    /// How many forged packets this side was sent.
+    pub(crate) forged: u8,
+    pub(crate) outcome: Option<OutcomeState>,
+}
+
+impl PartyState {
+    pub(crate) const fn new(peer: PeerId, port: u16, proof: Proof) -> Self {
+        Self { peer, port, proof, syn: None, observations: 0, forged: 0, outcome: None }
+    }
+}
+
+impl Session {
+    pub(crate) fn party_of(&self, peer: PeerId) -> Option<Party> {
+        if self.originator.peer == peer {
+            Some(Party::Originator)
+        } else if self.asked == peer {
+            Some(Party::Responder)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) const fn state(&self, party: Party) -> Option<&PartyState> {
+        match party {
+            Party::Originator => Some(&self.originator),
+            Party::Responder => self.responder.as_ref(),
+        }
+    }
+
+    pub(crate) const fn state_mut(&mut self, party: Party) -> Option<&mut PartyState> {
+        match party {
+            Party::Originator => Some(&mut self.originator),
+            Party::Responder => self.responder.as_mut(),
+        }
+    }
+
+    pub(crate) fn peer(&self, party: Party) -> PeerId {
+        match party {
+            Party::Originator => self.originator.peer,
+            Party::Responder => self.asked,
+        }
+    }
+
+    pub(crate) fn endpoint(&self, party: Party) -> Option<SocketAddr> {
+        self.state(party).map(|state| state.proof.endpoint)
+    }
+
+    pub(crate) fn both_syns_known(&self) -> bool {
+        let known = |party| self.state(party).is_some_and(|state| state.syn.is_some());
+        known(Party::Originator) && known(Party::Responder)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        let done = |party| self.state(party).is_some_and(|state| state.outcome.is_some());
+        done(Party::Originator) && done(Party::Responder)
+    }
+}

@@ -1,0 +1,542 @@
+//! One side's attempt, from the request to a confirmed connection or one cause.
+
+mod deadline;
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use simopen_packet::{Entropy, SeqNumber, Syn, Timestamp, Ttl};
+use simopen_protocol::cause::Cause;
+use simopen_protocol::control::{
+    Accepted, Action, Connect, ConnectionRequest, Outcome, OutcomeState, SynBytes,
+};
+use simopen_protocol::greeting::Greetings;
+use simopen_protocol::identity::{SessionId, UserId};
+use simopen_protocol::technique::Technique;
+
+pub use self::deadline::Timer;
+use self::deadline::{Patience, SynClock};
+use crate::command::{Command, DialOutcome};
+use crate::consent::TargetConsent;
+use crate::technique::{Answer, Opener, Outbox, Session, Start, SynTemplate, is_definite};
+
+/// One side's attempt. See the crate's page for the law of driving it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    config: AttemptConfig,
+    role: Role,
+    opener: Option<Opener>,
+    consent: TargetConsent,
+    session: Option<Session>,
+    greetings: Option<Greetings>,
+    patience: Patience,
+    syns: SynClock,
+    state: State,
+    peer_report: Option<OutcomeState>,
+    established_at: Option<Timestamp>,
+    out: Outbox,
+}
+
+/// What a peer knows before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AttemptConfig {
+    /// The way to open the connection.
+    pub technique: Technique,
+    /// The proven local endpoint.
+    pub local: SocketAddr,
+    /// The broker's address, which is never dialled as a target.
+    pub broker: IpAddr,
+    /// The default gateway, which is never dialled as a target.
+    pub gateway: Option<IpAddr>,
+    /// The measured round trip to the broker.
+    pub round_trip: Duration,
+    /// TTL of SYNs that a kernel socket makes; `None` leaves the system's.
+    pub kernel_ttl: Option<Ttl>,
+    /// What a SYN carries that the peer builds itself.
+    pub syn: SynTemplate,
+}
+
+/// Which side of the session this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Asked for the connection; speaks first on it.
+    Originator,
+    /// Was asked.
+    Responder,
+}
+
+/// What the broker says to this attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FromBroker {
+    /// The acknowledgement of the request.
+    Accepted(Accepted),
+    /// A request of this attempt was answered with an error.
+    Refused(Cause),
+    /// What became of the session on the other side.
+    PeerOutcome(OutcomeState),
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// Authenticated bytes came from the other side.
+    Confirmed,
+    /// There is no connection.
+    Failed(Failure),
+}
+
+/// The one cause of a failed attempt, and where it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Failure {
+    /// The cause.
+    pub cause: Cause,
+    /// Which side saw it.
+    pub seen_by: Side,
+    /// How many SYNs this side had sent.
+    pub syns: u8,
+}
+
+/// A side of the session, seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This one.
+    Own,
+    /// The other one.
+    Peer,
+}
+
+/// Something that became true, for a timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: What,
+}
+
+/// What became true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum What {
+    /// This side asked the broker for a connection.
+    Requested,
+    /// The broker passed on the other side's request.
+    Asked {
+        /// The originator's observed endpoint.
+        remote: SocketAddr,
+    },
+    /// The broker acknowledged the request.
+    Acknowledged {
+        /// The responder's observed endpoint.
+        remote: SocketAddr,
+    },
+    /// A SYN of this side went out.
+    SynSent {
+        /// Its sequence number.
+        sequence: SeqNumber,
+        /// 1 for the first.
+        number: u8,
+    },
+    /// The SYN-ACK for this side's own SYN came in.
+    SynAckReceived,
+    /// The kernel says ESTABLISHED.
+    Established,
+    /// The other side has shown who it is.
+    Confirmed,
+    /// This side's own verdict; the other side's report is awaited.
+    GivenUp(Cause),
+    /// It is over.
+    Failed(Failure),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum State {
+    AwaitingAcceptance { until: Timestamp },
+    AwaitingMoment { at: Timestamp },
+    Opening { until: Timestamp },
+    Established { until: Timestamp },
+    Confirmed,
+    GivenUp { failure: Failure, until: Timestamp },
+    Failed(Failure),
+}
+
+impl Attempt {
+    /// Asks for a connection to `to`.
+    #[must_use]
+    pub fn originate(config: AttemptConfig, to: UserId, entropy: Entropy, now: Timestamp) -> Self {
+        let mut attempt = Self::new(config, Role::Originator, entropy);
+        let until = now + attempt.patience.signalling();
+        attempt.state = State::AwaitingAcceptance { until };
+        let Some(opener) = &mut attempt.opener else {
+            attempt.settle(Cause::LocalError, Side::Own, now);
+            return attempt;
+        };
+        let syn = opener.commit(&mut attempt.out);
+        let connect = Connect {
+            to,
+            technique: attempt.config.technique,
+            port: attempt.config.local.port(),
+            syn,
+        };
+        attempt.out.messages.push_back(Action::Connect(connect));
+        attempt.out.event(now, What::Requested);
+        attempt
+    }
+
+    /// Answers a request that the broker passed on.
+    #[must_use]
+    pub fn respond(
+        config: AttemptConfig,
+        request: &ConnectionRequest,
+        entropy: Entropy,
+        now: Timestamp,
+    ) -> Self {
+        let mut attempt = Self::new(config, Role::Responder, entropy);
+        attempt.out.event(now, What::Asked { remote: request.endpoint });
+        let session = Session {
+            id: request.session,
+            remote: request.endpoint,
+            peer_round_trip: request.round_trip,
+        };
+        if !attempt.join(session, request.greetings, now) {
+            return attempt;
+        }
+        let Some(opener) = &mut attempt.opener else {
+            attempt.settle(Cause::Declined, Side::Own, now);
+            return attempt;
+        };
+        match opener.respond(&attempt.config, &session, now, &mut attempt.out) {
+            Start::Now => attempt.start(now),
+            Start::At(at) => attempt.state = State::AwaitingMoment { at },
+        }
+        attempt
+    }
+
+    fn new(config: AttemptConfig, role: Role, entropy: Entropy) -> Self {
+        let opener = Opener::new(&config, role, entropy);
+        Self {
+            consent: TargetConsent::new(config.broker, config.gateway),
+            patience: Patience::new(config.round_trip),
+            role,
+            opener,
+            session: None,
+            greetings: None,
+            syns: SynClock::default(),
+            state: State::AwaitingMoment { at: Timestamp::ZERO },
+            peer_report: None,
+            established_at: None,
+            out: Outbox::default(),
+            config,
+        }
+    }
+
+    /// Takes what the broker says to this attempt.
+    pub fn handle_message(&mut self, message: &FromBroker, now: Timestamp) {
+        match message {
+            FromBroker::Accepted(accepted) => self.acknowledged(accepted, now),
+            FromBroker::Refused(cause) if self.is_open() => self.settle(*cause, Side::Own, now),
+            FromBroker::Refused(_) => {}
+            FromBroker::PeerOutcome(state) => self.peer_reported(*state, now),
+        }
+    }
+
+    /// Takes a SYN that the kernel made for [`Command::Dial`], first or retransmitted. `packet` is
+    /// the whole packet as captured.
+    pub fn handle_syn(&mut self, packet: &[u8], now: Timestamp) {
+        let (State::Opening { .. }, Some(session)) = (self.state, self.session) else {
+            return;
+        };
+        let Ok(syn) = Syn::parse(packet) else {
+            return;
+        };
+        if syn.source != self.config.local || syn.destination != session.remote {
+            return;
+        }
+        self.count_syn(syn.sequence, now);
+        if let Some(opener) = &mut self.opener {
+            opener.syn(SynBytes(packet.to_vec()), &self.config, &session, &mut self.out);
+        }
+    }
+
+    /// Takes a packet that arrived at the port held by [`Command::Swallow`].
+    pub fn handle_packet(&mut self, packet: &[u8], now: Timestamp) {
+        let (State::Opening { .. }, Some(session), Some(opener)) =
+            (self.state, self.session, &mut self.opener)
+        else {
+            return;
+        };
+        match opener.packet(packet, &session) {
+            Some((own, Answer::SynAck(answer))) => {
+                opener.stop();
+                self.out.event(now, What::SynAckReceived);
+                self.out.commands.push_back(Command::Install { own, answer });
+            }
+            Some((_, Answer::Reset)) => self.settle(Cause::Refused, Side::Own, now),
+            None => {}
+        }
+    }
+
+    /// Takes the end of a dial or an installation.
+    pub fn handle_outcome(&mut self, outcome: DialOutcome, now: Timestamp) {
+        if !matches!(self.state, State::Opening { .. }) {
+            return;
+        }
+        if let Some(cause) = outcome.cause() {
+            self.settle(cause, Side::Own, now);
+            return;
+        }
+        self.established_at = Some(now);
+        self.state = State::Established { until: now + self.patience.greeting() };
+        if let Some(opener) = &mut self.opener {
+            opener.stop();
+        }
+        self.out.event(now, What::Established);
+    }
+
+    /// The other end presented the greeting that was expected of it.
+    pub fn handle_greeting(&mut self, now: Timestamp) {
+        let (State::Established { .. }, Some(session)) = (self.state, self.session) else {
+            return;
+        };
+        self.state = State::Confirmed;
+        self.report(session.id, OutcomeState::Confirmed);
+        self.out.event(now, What::Confirmed);
+    }
+
+    /// The other end presented something else, or closed.
+    pub fn handle_wrong_greeting(&mut self, now: Timestamp) {
+        if matches!(self.state, State::Established { .. }) {
+            self.settle(Cause::NotConfirmed, Side::Own, now);
+        }
+    }
+
+    /// The control link is gone. An established connection does not notice.
+    pub fn handle_link_lost(&mut self, now: Timestamp) {
+        if self.is_open() && !matches!(self.state, State::Established { .. }) {
+            self.settle(Cause::LinkLost, Side::Own, now);
+        }
+    }
+
+    /// Does what is due. Early and repeated calls change nothing.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if let (State::Opening { .. }, Some(session), Some(opener)) =
+            (self.state, self.session, &mut self.opener)
+            && opener.retransmission().is_some_and(|again| again <= now)
+        {
+            let sent = opener.retransmit(&session, now, &mut self.out);
+            self.count_sent(sent, now);
+        }
+        match self.state {
+            State::AwaitingAcceptance { until } if until <= now => {
+                self.settle(Cause::SignallingTimeout, Side::Own, now);
+            }
+            State::AwaitingMoment { at } if at <= now => self.start(now),
+            State::Opening { until } if until <= now => {
+                self.settle(Cause::NoAnswer, Side::Own, now);
+            }
+            State::Established { until } if until <= now => {
+                self.settle(Cause::NotConfirmed, Side::Own, now);
+            }
+            State::GivenUp { failure, until } if until <= now => self.fail(failure, now),
+            State::AwaitingAcceptance { .. }
+            | State::AwaitingMoment { .. }
+            | State::Opening { .. }
+            | State::Established { .. }
+            | State::Confirmed
+            | State::GivenUp { .. }
+            | State::Failed(_) => {}
+        }
+    }
+
+    /// The next request for the broker.
+    pub fn poll_message(&mut self) -> Option<Action> {
+        self.out.messages.pop_front()
+    }
+
+    /// The next thing that the world shall do.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.out.commands.pop_front()
+    }
+
+    /// The next thing that became true.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.events.pop_front()
+    }
+
+    /// The next deadline and what it is for; `None` once the attempt has ended.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
+        let own = match self.state {
+            State::AwaitingAcceptance { until } => Some((until, Timer::Acceptance)),
+            State::AwaitingMoment { at } => Some((at, Timer::Moment)),
+            State::Opening { until } => Some((until, Timer::Answer)),
+            State::Established { until } => Some((until, Timer::Greeting)),
+            State::GivenUp { until, .. } => Some((until, Timer::PeerReport)),
+            State::Confirmed | State::Failed(_) => None,
+        };
+        let again = match self.state {
+            State::Opening { .. } => self.opener.as_ref().and_then(Opener::retransmission),
+            State::AwaitingAcceptance { .. }
+            | State::AwaitingMoment { .. }
+            | State::Established { .. }
+            | State::GivenUp { .. }
+            | State::Confirmed
+            | State::Failed(_) => None,
+        };
+        own.into_iter().chain(again.map(|at| (at, Timer::Retransmission))).min_by_key(|(at, _)| *at)
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<AttemptOutcome> {
+        match self.state {
+            State::Confirmed => Some(AttemptOutcome::Confirmed),
+            State::Failed(failure) => Some(AttemptOutcome::Failed(failure)),
+            State::AwaitingAcceptance { .. }
+            | State::AwaitingMoment { .. }
+            | State::Opening { .. }
+            | State::Established { .. }
+            | State::GivenUp { .. } => None,
+        }
+    }
+
+    /// When the kernel said ESTABLISHED.
+    #[must_use]
+    pub const fn established_at(&self) -> Option<Timestamp> {
+        self.established_at
+    }
+
+    /// Which side of the session this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The session, once the broker has named it.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        self.session.map(|session| session.id)
+    }
+
+    /// What the two sides say first, once the broker has given it.
+    #[must_use]
+    pub const fn greetings(&self) -> Option<Greetings> {
+        self.greetings
+    }
+
+    fn acknowledged(&mut self, accepted: &Accepted, now: Timestamp) {
+        if !matches!(self.state, State::AwaitingAcceptance { .. }) {
+            return;
+        }
+        self.out.event(now, What::Acknowledged { remote: accepted.endpoint });
+        let session = Session {
+            id: accepted.session,
+            remote: accepted.endpoint,
+            peer_round_trip: accepted.round_trip,
+        };
+        if self.join(session, accepted.greetings, now) {
+            self.start(now);
+        }
+    }
+
+    /// Takes a session on, unless its target is one that a peer does not dial.
+    fn join(&mut self, session: Session, greetings: Greetings, now: Timestamp) -> bool {
+        self.patience.learn_peer(session.peer_round_trip);
+        self.session = Some(session);
+        self.greetings = Some(greetings);
+        let allowed = self.consent.allow_target(session.remote).is_ok();
+        if !allowed {
+            self.settle(Cause::ConsentRefused, Side::Own, now);
+        }
+        allowed
+    }
+
+    fn start(&mut self, now: Timestamp) {
+        let (Some(session), Some(opener)) = (self.session, &mut self.opener) else {
+            return;
+        };
+        self.state = State::Opening { until: now + self.patience.without_syns() };
+        let sent = opener.start(&self.config, &session, now, &mut self.out);
+        self.count_sent(sent, now);
+    }
+
+    fn count_sent(&mut self, sent: Option<SeqNumber>, now: Timestamp) {
+        if let Some(sequence) = sent {
+            self.count_syn(sequence, now);
+        }
+    }
+
+    fn count_syn(&mut self, sequence: SeqNumber, now: Timestamp) {
+        if self.consent.allow_syn().is_err() {
+            self.settle(Cause::ConsentRefused, Side::Own, now);
+            return;
+        }
+        let number = self.syns.count(now);
+        self.out.event(now, What::SynSent { sequence, number });
+        if let Some(until) = self.syns.verdict(&self.patience) {
+            self.state = State::Opening { until };
+        }
+    }
+
+    fn peer_reported(&mut self, report: OutcomeState, now: Timestamp) {
+        self.peer_report = Some(report);
+        let OutcomeState::Failed(cause) = report else {
+            return;
+        };
+        match self.state {
+            State::GivenUp { failure, .. } => self.fail(failure, now),
+            State::AwaitingAcceptance { .. }
+            | State::AwaitingMoment { .. }
+            | State::Opening { .. }
+            | State::Established { .. }
+                if is_definite(cause) =>
+            {
+                self.settle(cause, Side::Peer, now);
+            }
+            State::AwaitingAcceptance { .. }
+            | State::AwaitingMoment { .. }
+            | State::Opening { .. }
+            | State::Established { .. }
+            | State::Confirmed
+            | State::Failed(_) => {}
+        }
+    }
+
+    /// This side's own verdict. A definite one ends the attempt; "no answer" waits for the other
+    /// side's report, because it may still be trying.
+    fn settle(&mut self, cause: Cause, seen_by: Side, now: Timestamp) {
+        let failure = Failure { cause, seen_by, syns: self.syns.sent() };
+        if let Some(session) = self.session {
+            self.report(session.id, OutcomeState::Failed(cause));
+        }
+        self.out.commands.push_back(Command::Abandon);
+        if let Some(opener) = &mut self.opener {
+            opener.stop();
+        }
+        if is_definite(cause) || self.session.is_none() || self.peer_report.is_some() {
+            self.fail(failure, now);
+        } else {
+            self.state = State::GivenUp { failure, until: now + self.patience.peer_report() };
+            self.out.event(now, What::GivenUp(cause));
+        }
+    }
+
+    fn fail(&mut self, mut failure: Failure, now: Timestamp) {
+        if let Some(OutcomeState::Failed(cause)) = self.peer_report
+            && is_definite(cause)
+            && !is_definite(failure.cause)
+        {
+            failure = Failure { cause, seen_by: Side::Peer, ..failure };
+        }
+        self.state = State::Failed(failure);
+        self.out.event(now, What::Failed(failure));
+    }
+
+    fn report(&mut self, session: SessionId, state: OutcomeState) {
+        self.out.messages.push_back(Action::Outcome(Outcome { session, state }));
+    }
+
+    const fn is_open(&self) -> bool {
+        self.outcome().is_none() && !matches!(self.state, State::GivenUp { .. })
+    }
+}

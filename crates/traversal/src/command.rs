@@ -1,0 +1,84 @@
+//! What a world does for an attempt, and what it tells of the result.
+
+use core::net::SocketAddr;
+
+use simopen_packet::{Syn, SynAck, Ttl};
+use simopen_protocol::cause::Cause;
+
+/// Something that the world shall do. Order matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Command {
+    /// Dials from `local` to `remote` with an ordinary socket, capturing the SYNs that it makes:
+    /// each goes to [`crate::Attempt::handle_syn`], the end to
+    /// [`crate::Attempt::handle_outcome`]. The capture is open before the dial begins.
+    Dial {
+        /// The proven local endpoint.
+        local: SocketAddr,
+        /// The other side, as the broker observed it.
+        remote: SocketAddr,
+        /// TTL of the SYN; `None` leaves the system's.
+        ttl: Option<Ttl>,
+        /// Whose round trip the handshake will show to the congestion control.
+        handshake: Handshake,
+    },
+    /// Holds `local` so that the kernel swallows what arrives instead of answering RST, and hands
+    /// arriving packets to [`crate::Attempt::handle_packet`].
+    Swallow {
+        /// The proven local endpoint.
+        local: SocketAddr,
+    },
+    /// Sends this SYN raw, with its TTL.
+    Emit(Syn),
+    /// Installs the finished connection into the kernel (TCP_REPAIR).
+    Install {
+        /// The SYN that this side sent.
+        own: Syn,
+        /// The SYN-ACK that came for it.
+        answer: SynAck,
+    },
+    /// Gives up: closes sockets, captures and held ports.
+    Abandon,
+}
+
+/// Where the round trip comes from that a kernel measures during a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Handshake {
+    /// The two ends answer each other.
+    EndToEnd,
+    /// The broker answers: the kernel takes the trip to the broker for the path's. A congestion
+    /// control that trusts the minimum (BBR) would crawl for 10 s on a longer path.
+    ThroughBroker,
+}
+
+/// How a dial or an installation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DialOutcome {
+    /// The kernel says ESTABLISHED.
+    Established,
+    /// ECONNREFUSED.
+    Refused,
+    /// EHOSTUNREACH, ENETUNREACH.
+    Unreachable,
+    /// EACCES, EPERM from an ICMP administratively-prohibited.
+    Prohibited,
+    /// ETIMEDOUT: the kernel itself gave up.
+    TimedOut,
+    /// Any other system call failed; the world has logged which.
+    LocalError,
+}
+
+impl DialOutcome {
+    /// The cause of the failure; `None` for [`DialOutcome::Established`].
+    #[must_use]
+    pub const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Established => None,
+            Self::Refused => Some(Cause::Refused),
+            Self::Unreachable => Some(Cause::Unreachable),
+            Self::Prohibited => Some(Cause::Prohibited),
+            Self::TimedOut => Some(Cause::NoAnswer),
+            Self::LocalError => Some(Cause::LocalError),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What a peer may be brought to dial: so that neither a broker nor another peer can use it as a
+//! weapon.
+//!
+//! A peer dials or emits only towards the address that the broker observed for the other peer;
+//! never loopback, link-local, multicast, its default gateway or the broker; ports from 1024 up;
+//! at most [`MAX_TARGETS`] targets and [`MAX_SYNS`] SYNs a session. Each violation is a variant of
+//! [`Violation`] and has a test.
+
+use core::net::{IpAddr, SocketAddr};
+
+/// The most targets of one session.
+pub const MAX_TARGETS: u8 = 8;
+/// The most SYNs that one session sends.
+pub const MAX_SYNS: u8 = 16;
+/// The lowest port that is dialled: below are the system's services.
+pub const LOWEST_PORT: u16 = 1024;
+
+/// Judges the targets of one session and counts them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TargetConsent {
+    broker: IpAddr,
+    gateway: Option<IpAddr>,
+    targets: u8,
+    syns: u8,
+}
+
+impl TargetConsent {
+    /// Consent for one session of a peer whose broker and default gateway these are.
+    #[must_use]
+    pub const fn new(broker: IpAddr, gateway: Option<IpAddr>) -> Self {
+        Self { broker, gateway, targets: 0, syns: 0 }
+    }
+
+    /// Judges one target that the broker named, and counts it.
+    ///
+    /// # Errors
+    ///
+    /// The rule that forbids it.
+    pub fn allow_target(&mut self, target: SocketAddr) -> Result<(), Violation> {
+        let address = target.ip().to_canonical();
+        if target.port() < LOWEST_PORT {
+            return Err(Violation::LowPort);
+        }
+        if address.is_unspecified() {
+            return Err(Violation::Unspecified);
+        }
+        if address.is_loopback() {
+            return Err(Violation::Loopback);
+        }
+        if address.is_multicast() || is_broadcast(address) {
+            return Err(Violation::Multicast);
+        }
+        if is_link_local(address) {
+            return Err(Violation::LinkLocal);
+        }
+        if address == self.broker.to_canonical() {
+            return Err(Violation::Broker);
+        }
+        if self.gateway.is_some_and(|gateway| gateway.to_canonical() == address) {
+            return Err(Violation::Gateway);
+        }
+        if self.targets == MAX_TARGETS {
+            return Err(Violation::TooManyTargets);
+        }
+        self.targets += 1;
+        Ok(())
+    }
+
+    /// Counts one SYN.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation::TooManySyns`] once [`MAX_SYNS`] are out.
+    pub const fn allow_syn(&mut self) -> Result<(), Violation> {
+        if self.syns == MAX_SYNS {
+            return Err(Violation::TooManySyns);
+        }
+        self.syns += 1;
+        Ok(())
+    }
+}
+
+const fn is_broadcast(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_broadcast())
+}
+
+const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// Why a target or a SYN is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A port below 1024.
+    LowPort,
+    /// 0.0.0.0 or ::.
+    Unspecified,
+    /// 127.0.0.0/8 or ::1, also as an IPv4-mapped address.
+    Loopback,
+    /// 169.254.0.0/16 or fe80::/10.
+    LinkLocal,
+    /// Multicast or broadcast.
+    Multicast,
+    /// The peer's default gateway.
+    Gateway,
+    /// The broker itself.
+    Broker,
+    /// More than [`MAX_TARGETS`] targets.
+    TooManyTargets,
+    /// More than [`MAX_SYNS`] SYNs.
+    TooManySyns,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consent() -> TargetConsent {
+        TargetConsent::new("192.0.2.1".parse().unwrap(), Some("10.0.0.1".parse().unwrap()))
+    }
+
+    #[test]
+    fn each_forbidden_target_is_refused_with_its_rule() {
+        for (target, violation) in [
+            ("203.0.113.5:1023", Violation::LowPort),
+            ("0.0.0.0:4000", Violation::Unspecified),
+            ("[::]:4000", Violation::Unspecified),
+            ("127.0.0.1:4000", Violation::Loopback),
+            ("127.9.9.9:4000", Violation::Loopback),
+            ("[::1]:4000", Violation::Loopback),
+            ("[::ffff:127.0.0.1]:4000", Violation::Loopback),
+            ("169.254.1.1:4000", Violation::LinkLocal),
+            ("[fe80::1]:4000", Violation::LinkLocal),
+            ("224.0.0.1:4000", Violation::Multicast),
+            ("255.255.255.255:4000", Violation::Multicast),
+            ("[ff02::1]:4000", Violation::Multicast),
+            ("10.0.0.1:4000", Violation::Gateway),
+            ("192.0.2.1:4000", Violation::Broker),
+            ("[::ffff:192.0.2.1]:4000", Violation::Broker),
+        ] {
+            assert_eq!(consent().allow_target(target.parse().unwrap()), Err(violation), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_ninth_target_is_refused() {
+        let mut consent = consent();
+        let target = "203.0.113.5:4000".parse().unwrap();
+        for _ in 0..MAX_TARGETS {
+            assert_eq!(consent.allow_target(target), Ok(()));
+        }
+        assert_eq!(consent.allow_target(target), Err(Violation::TooManyTargets));
+    }
+
+    #[test]
+    fn the_seventeenth_syn_is_refused() {
+        let mut consent = consent();
+        for _ in 0..MAX_SYNS {
+            assert_eq!(consent.allow_syn(), Ok(()));
+        }
+        assert_eq!(consent.allow_syn(), Err(Violation::TooManySyns));
+    }
+}

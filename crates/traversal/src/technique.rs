@@ -1,0 +1,197 @@
+//! The techniques, each a small machine that the attempt drives.
+
+mod forged_syn_ack;
+mod simultaneous_open;
+
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use simopen_packet::{Entropy, SeqNumber, Syn, SynAck, Timestamp};
+use simopen_protocol::cause::Cause;
+use simopen_protocol::control::{Accept, Action, SynBytes, SynReport};
+use simopen_protocol::identity::SessionId;
+use simopen_protocol::technique::{SynOwner, Technique};
+
+pub use self::forged_syn_ack::SynTemplate;
+use self::forged_syn_ack::{KernelSyn, UserspaceSyn};
+use self::simultaneous_open::SimultaneousOpen;
+use crate::attempt::{AttemptConfig, Event, Role, What};
+use crate::command::Command;
+
+/// The retransmission timeout before any round trip is known (RFC 6298 §2.1).
+pub(crate) const INITIAL_RTO: Duration = Duration::from_secs(1);
+
+/// What both sides know once a session exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// The other side's endpoint as the broker observed it.
+    pub(crate) remote: SocketAddr,
+    /// The other side's round trip to the broker.
+    pub(crate) peer_round_trip: Duration,
+}
+
+/// When the opening begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Start {
+    Now,
+    At(Timestamp),
+}
+
+/// What a packet at the swallowed port means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Answer {
+    /// The SYN-ACK for our SYN.
+    SynAck(SynAck),
+    /// An RST that acknowledges our SYN.
+    Reset,
+}
+
+/// What leaves the attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Outbox {
+    pub(crate) messages: VecDeque<Action>,
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) events: VecDeque<Event>,
+}
+
+impl Outbox {
+    pub(crate) fn accept(&mut self, session: &Session, local: SocketAddr, syn: Option<SynBytes>) {
+        self.messages.push_back(Action::Accept(Accept {
+            session: session.id,
+            port: local.port(),
+            syn,
+        }));
+    }
+
+    pub(crate) fn report(&mut self, session: &Session, syn: SynBytes) {
+        self.messages.push_back(Action::Syn(SynReport { session: session.id, syn }));
+    }
+
+    pub(crate) fn event(&mut self, at: Timestamp, what: What) {
+        self.events.push_back(Event { at, what });
+    }
+}
+
+/// The state of the one technique that an attempt uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Opener {
+    SimultaneousOpen(SimultaneousOpen),
+    KernelSyn(KernelSyn),
+    UserspaceSyn(UserspaceSyn),
+}
+
+impl Opener {
+    /// `None` for a technique that this version does not know.
+    pub(crate) fn new(config: &AttemptConfig, role: Role, entropy: Entropy) -> Option<Self> {
+        match config.technique {
+            Technique::SimultaneousOpen => Some(Self::SimultaneousOpen(SimultaneousOpen)),
+            Technique::ForgedSynAck(SynOwner::Kernel) => {
+                Some(Self::KernelSyn(KernelSyn::new(role)))
+            }
+            Technique::ForgedSynAck(SynOwner::Userspace) => {
+                Some(Self::UserspaceSyn(UserspaceSyn::new(config, role, entropy)))
+            }
+            Technique::ForgedSynAck(_) | _ => None,
+        }
+    }
+
+    /// The SYN to which an originator commits in its request.
+    pub(crate) fn commit(&mut self, out: &mut Outbox) -> Option<SynBytes> {
+        match self {
+            Self::UserspaceSyn(opener) => Some(opener.commit(out)),
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+        }
+    }
+
+    /// A responder has been asked; may accept at once, and says when to start.
+    pub(crate) fn respond(
+        &mut self,
+        config: &AttemptConfig,
+        session: &Session,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Start {
+        match self {
+            Self::SimultaneousOpen(_) => SimultaneousOpen::respond(config, session, now, out),
+            Self::UserspaceSyn(opener) => {
+                opener.hold(out);
+                Start::Now
+            }
+            Self::KernelSyn(_) => Start::Now,
+        }
+    }
+
+    /// The moment has come. Returns the SYN that left by this very call.
+    pub(crate) fn start(
+        &mut self,
+        config: &AttemptConfig,
+        session: &Session,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Option<SeqNumber> {
+        match self {
+            Self::SimultaneousOpen(_) => SimultaneousOpen::start(config, session, out),
+            Self::KernelSyn(_) => KernelSyn::start(config, session, out),
+            Self::UserspaceSyn(opener) => return Some(opener.start(session, now, out)),
+        }
+        None
+    }
+
+    /// The kernel's SYN was captured, first or retransmitted.
+    pub(crate) fn syn(
+        &mut self,
+        syn: SynBytes,
+        config: &AttemptConfig,
+        session: &Session,
+        out: &mut Outbox,
+    ) {
+        match self {
+            Self::KernelSyn(opener) => opener.syn(syn, config, session, out),
+            Self::SimultaneousOpen(_) | Self::UserspaceSyn(_) => {}
+        }
+    }
+
+    /// Something arrived at the swallowed port.
+    pub(crate) fn packet(&self, packet: &[u8], session: &Session) -> Option<(Syn, Answer)> {
+        match self {
+            Self::UserspaceSyn(opener) => opener.packet(packet, session),
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+        }
+    }
+
+    /// When an own SYN is due again.
+    pub(crate) const fn retransmission(&self) -> Option<Timestamp> {
+        match self {
+            Self::UserspaceSyn(opener) => opener.retransmission(),
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+        }
+    }
+
+    /// Sends the own SYN again and reports it again.
+    pub(crate) fn retransmit(
+        &mut self,
+        session: &Session,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Option<SeqNumber> {
+        match self {
+            Self::UserspaceSyn(opener) => Some(opener.retransmit(session, now, out)),
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+        }
+    }
+
+    /// The opening is over: nothing is sent again.
+    pub(crate) const fn stop(&mut self) {
+        match self {
+            Self::UserspaceSyn(opener) => opener.stop(),
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => {}
+        }
+    }
+}
+
+/// Whether a cause is a definite answer, after which nothing is waited for.
+pub(crate) fn is_definite(cause: Cause) -> bool {
+    cause != Cause::NoAnswer
+}
