@@ -1,0 +1,139 @@
+//! What the box says in its own name: RSTs and ICMP errors, at once or after a time of silence.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use simopen_packet::{IcmpError, Packet, Timestamp, error_quoting, reset_answering};
+
+use crate::endpoint::{Endpoint, Side};
+use crate::spec::HOLD_TIME;
+
+/// The longest answer, in bytes: an ICMPv6 error fills up to the minimum MTU (RFC 4443 §2.4 (c)).
+pub const MAX_ANSWER_LEN: usize = 1280;
+/// How many answers wait at most; further ones are not sent.
+const MAX_WAITING: usize = 1024;
+/// How many SYNs are held at most; further ones are dropped in silence.
+const MAX_HELD: usize = 1024;
+/// The longest SYN that is held, in bytes: IPv4 and TCP headers with all options.
+const MAX_HELD_LEN: usize = 120;
+
+/// Answers on their way out, and SYNs that may yet be answered.
+#[derive(Clone, Default)]
+pub(crate) struct Answers {
+    waiting: VecDeque<(Side, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+    held: VecDeque<HeldSyn>,
+    lost: u64,
+}
+
+/// A SYN that is answered at `due` unless its connection opens before.
+#[derive(Clone)]
+struct HeldSyn {
+    due: Timestamp,
+    external: Endpoint,
+    remote: Endpoint,
+    packet: [u8; MAX_HELD_LEN],
+    length: usize,
+}
+
+impl Answers {
+    /// Queues an RST; false if the packet asks for none or the queue is full.
+    pub(crate) fn reset(&mut self, side: Side, packet: &Packet<'_>) -> bool {
+        self.queue(side, |buffer| reset_answering(packet, buffer))
+    }
+
+    /// Queues an ICMP error; false if the packet must not be answered or the queue is full.
+    pub(crate) fn icmp(
+        &mut self,
+        side: Side,
+        error: IcmpError,
+        from: IpAddr,
+        offending: &[u8],
+    ) -> bool {
+        self.queue(side, |buffer| error_quoting(error, from, offending, buffer))
+    }
+
+    /// Holds a SYN for [`HOLD_TIME`]; one that is held already keeps its time.
+    pub(crate) fn hold(
+        &mut self,
+        external: Endpoint,
+        remote: Endpoint,
+        packet: &[u8],
+        now: Timestamp,
+    ) {
+        let is_held =
+            self.held.iter().any(|held| held.external == external && held.remote == remote);
+        let mut copy = [0; MAX_HELD_LEN];
+        let Some(room) = copy.get_mut(..packet.len()) else { return };
+        if is_held || self.held.len() == MAX_HELD {
+            return;
+        }
+        room.copy_from_slice(packet);
+        self.held.push_back(HeldSyn {
+            due: now + HOLD_TIME,
+            external,
+            remote,
+            packet: copy,
+            length: packet.len(),
+        });
+    }
+
+    /// Forgets a held SYN whose connection opened.
+    pub(crate) fn forget(&mut self, external: Endpoint, remote: Endpoint) {
+        self.held.retain(|held| held.external != external || held.remote != remote);
+    }
+
+    /// When the next held SYN is answered.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.held.front().map(|held| held.due)
+    }
+
+    /// Answers one SYN whose time has come, and says to whom.
+    pub(crate) fn answer_held(&mut self, from: IpAddr, now: Timestamp) -> Option<Endpoint> {
+        let held = self.held.pop_front_if(|held| held.due <= now)?;
+        let packet = &held.packet[..held.length];
+        let source = if let Ok(view) = Packet::parse(packet) { view.ip.destination } else { from };
+        self.icmp(Side::Outside, IcmpError::PortUnreachable, source, packet);
+        Some(held.remote)
+    }
+
+    /// Takes the next answer.
+    pub(crate) fn poll(&mut self, buffer: &mut [u8]) -> Option<(Side, usize)> {
+        let (side, packet) = self.waiting.pop_front()?;
+        let length = packet.len();
+        let written = buffer.get_mut(..length).map(|room| room.copy_from_slice(&packet));
+        self.spare.push(packet);
+        if written.is_none() {
+            self.lost += 1;
+            return None;
+        }
+        Some((side, length))
+    }
+
+    /// How many answers were not sent for want of room.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.held.is_empty()
+    }
+
+    fn queue(&mut self, side: Side, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        if self.waiting.len() == MAX_WAITING {
+            self.lost += 1;
+            return false;
+        }
+        let mut packet = self.spare.pop().unwrap_or_default();
+        packet.resize(MAX_ANSWER_LEN, 0);
+        let Some(length) = write(&mut packet) else {
+            self.spare.push(packet);
+            return false;
+        };
+        packet.truncate(length);
+        self.waiting.push_back((side, packet));
+        true
+    }
+}

@@ -1,0 +1,456 @@
+//! The middlebox: one machine that takes packets from two sides and says what becomes of each.
+
+mod icmp_errors;
+mod opening;
+
+use core::net::{IpAddr, SocketAddr};
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use simopen_packet::{Entropy, IcmpError, Layout, Packet, TcpSegment, Timestamp, Transport};
+
+use crate::answers::Answers;
+use crate::endpoint::{Endpoint, Flow, Side, compact};
+use crate::filtering::{Contacts, Filtering};
+use crate::flow_index::FlowHasher;
+use crate::journal::{
+    DropReason, EndCause, Journal, JournalEntry, JournalEvent, OwnAnswer, PacketSummary,
+};
+use crate::mapping::Mappings;
+use crate::session::Sessions;
+use crate::spec::{InboundBareSyn, InvalidOutbound, MiddleboxSpec, Role, UnsolicitedSyn};
+use crate::stats::Stats;
+use crate::tcp_tracking::{Outcome, Rules};
+
+/// What becomes of a packet. Complete: it will not grow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Verdict {
+    /// It leaves on the other side, rewritten in place where the box translates.
+    Forward,
+    /// It leaves on the other side as it came, because tracking called it invalid.
+    Untranslated,
+    /// It goes no further.
+    Drop(DropReason),
+}
+
+/// What a deadline is for. May grow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Timer {
+    /// A session may have run out. It may come up before the session's end, never after.
+    Session,
+    /// A held SYN is to be answered.
+    HeldSyn,
+}
+
+/// One NAT or firewall between an inside and an outside.
+///
+/// Give it every packet that arrives ([`Self::handle_packet`]), then take out its own packets
+/// ([`Self::poll_transmit`]) and call [`Self::handle_timeout`] at the time of
+/// [`Self::poll_timeout`]. The TTL is the business of whoever forwards.
+#[derive(Clone)]
+pub struct Middlebox {
+    spec: MiddleboxSpec,
+    external: IpAddr,
+    generator: ChaCha20Rng,
+    sessions: Sessions,
+    mappings: Mappings,
+    contacts: Contacts,
+    answers: Answers,
+    journal: Journal,
+    stats: Stats,
+}
+
+/// How a packet is to be changed before it leaves.
+enum Decision {
+    /// Not at all.
+    AsItIs,
+    Source(Layout, SocketAddr),
+    Destination(Layout, SocketAddr),
+    /// An ICMP error from outside: its destination and the source of the packet it quotes.
+    QuotedSource(Layout, SocketAddr),
+    /// An ICMP error from inside: the destination of the packet it quotes, and its own source.
+    QuotedDestination(Layout, SocketAddr),
+    Untranslated(DropReason),
+    Drop(DropReason),
+}
+
+impl Middlebox {
+    /// Makes a box with empty tables. `external` is its address outside; a firewall that does not
+    /// translate answers ICMP errors from it.
+    #[must_use]
+    pub fn new(spec: MiddleboxSpec, external: IpAddr, entropy: Entropy, now: Timestamp) -> Self {
+        let _ = now;
+        let mut generator = ChaCha20Rng::from_seed(entropy.into_bytes());
+        let hasher = FlowHasher::new(core::array::from_fn(|_| generator.next_u64()));
+        let translated_to = match spec.role {
+            Role::Nat => Some(compact(external)),
+            Role::Firewall | Role::Transparent => None,
+        };
+        Self {
+            spec,
+            external,
+            generator,
+            sessions: Sessions::new(translated_to, hasher),
+            mappings: Mappings::new(spec.mapping, spec.port_overloading),
+            contacts: Contacts::default(),
+            answers: Answers::default(),
+            journal: Journal::default(),
+            stats: Stats::new(),
+        }
+    }
+
+    /// Takes a packet from one side, rewrites it in place and says what becomes of it.
+    ///
+    /// `packet` is one whole IP packet. Whatever it holds, nothing panics; what cannot be read is
+    /// dropped as malformed.
+    pub fn handle_packet(&mut self, from: Side, packet: &mut [u8], now: Timestamp) -> Verdict {
+        match self.decide(from, packet, now) {
+            Decision::AsItIs => {}
+            Decision::Source(layout, to) => {
+                layout.set_source(packet, to);
+            }
+            Decision::Destination(layout, to) => {
+                layout.set_destination(packet, to);
+            }
+            Decision::QuotedSource(layout, to) => {
+                layout.set_outer_destination_addr(packet, to.ip());
+                layout.set_quoted_source(packet, to);
+            }
+            Decision::QuotedDestination(layout, to) => {
+                layout.set_outer_source_addr(packet, to.ip());
+                layout.set_quoted_destination(packet, to);
+            }
+            Decision::Untranslated(reason) => {
+                let packet = summary(from, packet);
+                self.journal.write(now, JournalEvent::LeftUntranslated { packet, reason });
+                self.stats.untranslated += 1;
+                return Verdict::Untranslated;
+            }
+            Decision::Drop(reason) => {
+                let packet = summary(from, packet);
+                self.journal.write(now, JournalEvent::Refused { packet, reason });
+                self.stats.count_drop(reason);
+                return Verdict::Drop(reason);
+            }
+        }
+        self.stats.forwarded += 1;
+        Verdict::Forward
+    }
+
+    /// Ends what has run out by `now`. Calling it early or late or twice does no harm.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        while let Some(id) = self.sessions.next_expired(now) {
+            self.end_session(id, EndCause::Expired, now);
+        }
+        while let Some(remote) = self.answers.answer_held(self.external, now) {
+            self.note_answer(remote, OwnAnswer::Icmp(IcmpError::PortUnreachable), now);
+        }
+    }
+
+    /// Writes the next packet of the box's own into `buffer` and says on which side it leaves and
+    /// how long it is. `buffer` needs [`crate::MAX_ANSWER_LEN`] bytes.
+    pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(Side, usize)> {
+        self.answers.poll(buffer)
+    }
+
+    /// The next deadline and what it is for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
+        let session = self.sessions.next_deadline().map(|at| (at, Timer::Session));
+        let held = self.answers.next_due().map(|at| (at, Timer::HeldSyn));
+        match (session, held) {
+            (Some(session), Some(held)) => Some(if held.0 < session.0 { held } else { session }),
+            (session, held) => session.or(held),
+        }
+    }
+
+    /// Takes the oldest entry of the journal.
+    pub fn poll_journal(&mut self) -> Option<JournalEntry> {
+        self.journal.read()
+    }
+
+    /// How many journal entries were lost because nobody took them in time.
+    #[must_use]
+    pub const fn journal_lost(&self) -> u64 {
+        self.journal.lost()
+    }
+
+    /// How many of the box's own packets were not sent for want of room.
+    #[must_use]
+    pub const fn answers_lost(&self) -> u64 {
+        self.answers.lost()
+    }
+
+    /// The figures so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The specification that it was made from.
+    #[must_use]
+    pub const fn spec(&self) -> &MiddleboxSpec {
+        &self.spec
+    }
+
+    /// Its address outside.
+    #[must_use]
+    pub const fn external(&self) -> IpAddr {
+        self.external
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub const fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many mappings are open.
+    #[must_use]
+    pub fn mapping_count(&self) -> usize {
+        self.mappings.len()
+    }
+
+    /// Whether no state of any kind is left: no session, mapping, timer, held SYN or answer.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.sessions.is_empty()
+            && self.mappings.len() == 0
+            && self.contacts.is_empty()
+            && self.answers.is_empty()
+    }
+
+    #[inline]
+    fn decide(&mut self, from: Side, bytes: &[u8], now: Timestamp) -> Decision {
+        if self.spec.role == Role::Transparent {
+            return Decision::AsItIs;
+        }
+        let Ok(packet) = Packet::parse(bytes) else {
+            return Decision::Drop(DropReason::Malformed);
+        };
+        if has_mapped_address(&packet) {
+            return Decision::Drop(DropReason::Malformed);
+        }
+        match &packet.transport {
+            Transport::Tcp(segment) => self.handle_segment(from, &packet, segment, bytes, now),
+            Transport::Icmp(message) => self.handle_icmp(from, &packet, message, now),
+            Transport::Fragment => Decision::Drop(DropReason::Fragment),
+            Transport::Other => Decision::Drop(DropReason::UnsupportedProtocol),
+        }
+    }
+
+    #[inline]
+    fn handle_segment(
+        &mut self,
+        from: Side,
+        packet: &Packet<'_>,
+        segment: &TcpSegment<'_>,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Decision {
+        let source = Endpoint::new(packet.ip.source, segment.source_port);
+        let destination = Endpoint::new(packet.ip.destination, segment.destination_port);
+        if let Some(reason) = self.misaddressed(from, packet) {
+            return Decision::Drop(reason);
+        }
+        let flow = match from {
+            Side::Inside => Flow { side: from, near: source, remote: destination },
+            Side::Outside => Flow { side: from, near: destination, remote: source },
+        };
+        if let Some(id) = self.find_live(&flow, now) {
+            match self.follow(id, from, packet, segment, now) {
+                Followed::Decided(decision) => return decision,
+                Followed::Invalid(reason) => {
+                    return self.handle_invalid(from, packet, bytes, reason, now);
+                }
+                Followed::Reopening => self.end_session(id, EndCause::Reopened, now),
+            }
+        }
+        match from {
+            Side::Inside => self.open_outbound(&flow, packet, segment, now),
+            Side::Outside => self.open_inbound(&flow, packet, segment, bytes, now),
+        }
+    }
+
+    /// The session of a flow, unless its time is over.
+    #[inline]
+    fn find_live(&mut self, flow: &Flow, now: Timestamp) -> Option<u32> {
+        let id = self.sessions.find(flow)?;
+        if self.sessions.get(id).deadline > now {
+            return Some(id);
+        }
+        self.end_session(id, EndCause::Expired, now);
+        None
+    }
+
+    /// Lets tracking judge a segment of an open session.
+    #[inline]
+    fn follow(
+        &mut self,
+        id: u32,
+        from: Side,
+        packet: &Packet<'_>,
+        segment: &TcpSegment<'_>,
+        now: Timestamp,
+    ) -> Followed {
+        let rules = Rules {
+            tracking: self.spec.tracking,
+            on_reset: self.spec.on_reset,
+            timers: &self.spec.timers,
+        };
+        let session = self.sessions.get_mut(id);
+        let old = session.tracking.state();
+        let direction = session.direction_from(from);
+        let outcome = session.tracking.follow(segment, direction, &rules);
+        let new = session.tracking.state();
+        match outcome {
+            Outcome::Accepted(Some(timeout)) => self.sessions.refresh(id, now + timeout),
+            Outcome::Accepted(None) | Outcome::Ignored | Outcome::Ended => {}
+            Outcome::Invalid(reason) => return Followed::Invalid(reason),
+            Outcome::Reopening => return Followed::Reopening,
+        }
+        if old != new {
+            let session = self.sessions.endpoints_of(id);
+            self.journal.write(now, JournalEvent::Refreshed { session, by: from, old, new });
+        }
+        // Tracking has seen the SYN all the same, as a Linux forward chain comes after it.
+        let dropped = from == Side::Outside
+            && segment.flags.is_bare_syn()
+            && self.spec.inbound_bare_syn == InboundBareSyn::Dropped;
+        let decision = if dropped {
+            Decision::Drop(DropReason::BareSynDropped)
+        } else {
+            self.translate(id, from, packet)
+        };
+        if outcome == Outcome::Ended {
+            self.end_session(id, EndCause::Reset, now);
+        }
+        Followed::Decided(decision)
+    }
+
+    /// How a packet of a session is changed on its way.
+    #[inline]
+    fn translate(&self, id: u32, from: Side, packet: &Packet<'_>) -> Decision {
+        if self.spec.role != Role::Nat {
+            return Decision::AsItIs;
+        }
+        let session = self.sessions.get(id);
+        match from {
+            Side::Inside => {
+                let external = self.sessions.external_of(session);
+                Decision::Source(packet.layout(), external.to_socket_addr())
+            }
+            Side::Outside => {
+                Decision::Destination(packet.layout(), session.inside().to_socket_addr())
+            }
+        }
+    }
+
+    /// What becomes of a segment that tracking calls invalid: outbound it may leave as it came,
+    /// inbound it is taken for the box's own and meets its stack.
+    #[cold]
+    fn handle_invalid(
+        &mut self,
+        from: Side,
+        packet: &Packet<'_>,
+        bytes: &[u8],
+        reason: DropReason,
+        now: Timestamp,
+    ) -> Decision {
+        match (from, self.spec.invalid_outbound) {
+            (Side::Inside, InvalidOutbound::LeavesUntranslated) => Decision::Untranslated(reason),
+            (Side::Inside, InvalidOutbound::Dropped) => Decision::Drop(reason),
+            (Side::Outside, _) => {
+                self.answer_stranger(packet, bytes, now);
+                Decision::Drop(reason)
+            }
+        }
+    }
+
+    /// Answers an inbound packet that belongs to no session, as the specification has it.
+    #[cold]
+    fn answer_stranger(&mut self, packet: &Packet<'_>, bytes: &[u8], now: Timestamp) {
+        let Some(remote) = packet.source_endpoint() else { return };
+        let remote = Endpoint::new(remote.ip(), remote.port());
+        let (answer, sent) = match self.spec.unsolicited {
+            UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable => return,
+            UnsolicitedSyn::Reset => (OwnAnswer::Reset, self.answers.reset(Side::Outside, packet)),
+            UnsolicitedSyn::PortUnreachable => self.unreachable(IcmpError::PortUnreachable, bytes),
+            UnsolicitedSyn::AdminProhibited => self.unreachable(IcmpError::AdminProhibited, bytes),
+        };
+        if sent {
+            self.note_answer(remote, answer, now);
+        }
+    }
+
+    fn unreachable(&mut self, error: IcmpError, bytes: &[u8]) -> (OwnAnswer, bool) {
+        let sent = self.answers.icmp(Side::Outside, error, self.external, bytes);
+        (OwnAnswer::Icmp(error), sent)
+    }
+
+    fn note_answer(&mut self, remote: Endpoint, answer: OwnAnswer, now: Timestamp) {
+        let to = remote.to_socket_addr();
+        self.stats.answered += 1;
+        self.journal.write(now, JournalEvent::Answered { to, answer });
+    }
+
+    /// Whether a packet cannot be meant for the way through the box.
+    #[inline]
+    fn misaddressed(&self, from: Side, packet: &Packet<'_>) -> Option<DropReason> {
+        if self.spec.role != Role::Nat {
+            return None;
+        }
+        let is_external = packet.ip.destination == self.external;
+        match from {
+            Side::Inside if is_external => Some(DropReason::Hairpin),
+            Side::Outside if !is_external => Some(DropReason::NotAddressedHere),
+            Side::Inside | Side::Outside => None,
+        }
+    }
+
+    /// Ends a session, and its mapping with the last one.
+    #[cold]
+    fn end_session(&mut self, id: u32, cause: EndCause, now: Timestamp) {
+        let endpoints = self.sessions.endpoints_of(id);
+        let session = self.sessions.get(id);
+        let state = session.tracking.state();
+        let (mapping, remote) = (session.mapping, session.remote());
+        if self.spec.filtering == Filtering::AddressDependent {
+            self.contacts.remove(mapping, remote.address);
+        }
+        self.mappings.release(mapping);
+        self.sessions.remove(id);
+        self.stats.sessions_ended += 1;
+        self.journal.write(now, JournalEvent::Ended { session: endpoints, state, cause });
+    }
+}
+
+/// What following a segment led to.
+enum Followed {
+    Decided(Decision),
+    Invalid(DropReason),
+    Reopening,
+}
+
+/// RFC 4291 §2.5.5.2: such addresses have no place in a header; the tables use them for IPv4.
+#[inline]
+fn has_mapped_address(packet: &Packet<'_>) -> bool {
+    let is_mapped = |address: IpAddr| match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+    };
+    is_mapped(packet.ip.source) || is_mapped(packet.ip.destination)
+}
+
+/// What the journal says of a packet that goes no further.
+#[cold]
+fn summary(from: Side, bytes: &[u8]) -> PacketSummary {
+    let nothing = PacketSummary { from, endpoints: None, flags: None };
+    let Ok(packet) = Packet::parse(bytes) else { return nothing };
+    PacketSummary {
+        endpoints: packet.source_endpoint().zip(packet.destination_endpoint()),
+        flags: packet.tcp().map(|segment| segment.flags),
+        ..nothing
+    }
+}

@@ -1,0 +1,224 @@
+//! Sessions: everything that a packet of an open connection needs, in two cache lines.
+
+use alloc::vec::Vec;
+use core::net::Ipv6Addr;
+
+use simopen_packet::Timestamp;
+
+use crate::endpoint::{Endpoint, Flow, Side};
+use crate::flow_index::{FlowHasher, FlowIndex};
+use crate::journal::SessionEndpoints;
+use crate::mapping::MappingId;
+use crate::tcp_tracking::Tracking;
+use crate::tcp_tracking::state::Direction;
+use crate::timers::Timers;
+
+/// One open connection. The first cache line finds and translates, the second tracks.
+#[derive(Clone, Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Session {
+    inside_address: Ipv6Addr,
+    remote_address: Ipv6Addr,
+    inside_port: u16,
+    remote_port: u16,
+    external_port: u16,
+    originator: Side,
+    pub(crate) mapping: MappingId,
+    pub(crate) deadline: Timestamp,
+    /// When the timer looks at this session: never after the deadline.
+    armed: Timestamp,
+    pub(crate) tracking: Tracking,
+}
+
+// A packet of an open session is to cost two neighbouring lines, not three.
+const _: () = assert!(size_of::<Session>() == 128);
+
+impl Session {
+    /// A session that has no timer yet.
+    pub(crate) const fn new(
+        inside: Endpoint,
+        external_port: u16,
+        remote: Endpoint,
+        originator: Side,
+        mapping: MappingId,
+        tracking: Tracking,
+    ) -> Self {
+        Self {
+            inside_address: inside.address,
+            remote_address: remote.address,
+            inside_port: inside.port,
+            remote_port: remote.port,
+            external_port,
+            originator,
+            mapping,
+            deadline: Timestamp::MAX,
+            armed: Timestamp::MAX,
+            tracking,
+        }
+    }
+
+    /// The inside host's endpoint.
+    #[inline]
+    pub(crate) const fn inside(&self) -> Endpoint {
+        Endpoint { address: self.inside_address, port: self.inside_port }
+    }
+
+    /// The endpoint beyond the box.
+    #[inline]
+    pub(crate) const fn remote(&self) -> Endpoint {
+        Endpoint { address: self.remote_address, port: self.remote_port }
+    }
+
+    /// The direction of a packet that came from this side.
+    #[inline]
+    pub(crate) fn direction_from(&self, side: Side) -> Direction {
+        if side == self.originator { Direction::Original } else { Direction::Reply }
+    }
+}
+
+/// All sessions of a box, with the index by flow and the timers.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    /// The one outside address, or none where nothing is translated.
+    external: Option<Ipv6Addr>,
+    hasher: FlowHasher,
+    index: FlowIndex,
+    slots: Vec<Session>,
+    free: Vec<u32>,
+    timers: Timers,
+}
+
+impl Sessions {
+    /// An empty table.
+    pub(crate) fn new(external: Option<Ipv6Addr>, hasher: FlowHasher) -> Self {
+        Self {
+            external,
+            hasher,
+            index: FlowIndex::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// Finds the session of a flow.
+    #[inline]
+    pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
+        self.index.find(self.hasher.hash(flow), |id| {
+            let session = &self.slots[id as usize];
+            session.remote() == flow.remote && self.near(session, flow.side) == flow.near
+        })
+    }
+
+    /// What a number stands for.
+    #[inline]
+    pub(crate) fn get(&self, id: u32) -> &Session {
+        &self.slots[id as usize]
+    }
+
+    /// What a number stands for, to be changed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: u32) -> &mut Session {
+        &mut self.slots[id as usize]
+    }
+
+    /// The endpoint that stands for the inside host outside.
+    #[inline]
+    pub(crate) fn external_of(&self, session: &Session) -> Endpoint {
+        Endpoint {
+            address: self.external.unwrap_or(session.inside_address),
+            port: session.external_port,
+        }
+    }
+
+    /// The endpoints of a session, for the journal.
+    pub(crate) fn endpoints_of(&self, id: u32) -> SessionEndpoints {
+        let session = self.get(id);
+        SessionEndpoints {
+            inside: session.inside().to_socket_addr(),
+            external: self.external_of(session).to_socket_addr(),
+            remote: session.remote().to_socket_addr(),
+        }
+    }
+
+    /// Adds a session; both its flows must be new.
+    pub(crate) fn insert(&mut self, session: Session, deadline: Timestamp) -> u32 {
+        let [inside, outside] = self.hashes(&session);
+        let id = if let Some(id) = self.free.pop() {
+            self.slots[id as usize] = session;
+            id
+        } else {
+            self.slots.push(session);
+            (self.slots.len() - 1) as u32
+        };
+        self.index.insert(inside, id);
+        self.index.insert(outside, id);
+        self.refresh(id, deadline);
+        id
+    }
+
+    /// Moves the deadline of a session. Later costs nothing, earlier moves the timer.
+    #[inline]
+    pub(crate) fn refresh(&mut self, id: u32, deadline: Timestamp) {
+        let session = &mut self.slots[id as usize];
+        session.deadline = deadline;
+        if deadline < session.armed {
+            session.armed = deadline;
+            self.timers.set(id, deadline);
+        }
+    }
+
+    /// Takes a session out.
+    pub(crate) fn remove(&mut self, id: u32) {
+        let [inside, outside] = self.hashes(self.get(id));
+        self.index.remove(inside, id);
+        self.index.remove(outside, id);
+        self.timers.remove(id);
+        self.free.push(id);
+    }
+
+    /// The time at which some session may have run out.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.next().map(|(at, _)| at)
+    }
+
+    /// A session that has run out; timers that came up early are put back.
+    pub(crate) fn next_expired(&mut self, now: Timestamp) -> Option<u32> {
+        while let Some((at, id)) = self.timers.next()
+            && at <= now
+        {
+            let deadline = self.get(id).deadline;
+            if deadline <= now {
+                return Some(id);
+            }
+            self.get_mut(id).armed = deadline;
+            self.timers.set(id, deadline);
+        }
+        None
+    }
+
+    /// How many sessions are open.
+    pub(crate) const fn len(&self) -> usize {
+        self.index.len() / 2
+    }
+
+    /// Whether neither a session nor a timer is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.len() == 0 && self.timers.is_empty()
+    }
+
+    fn hashes(&self, session: &Session) -> [crate::flow_index::FlowHash; 2] {
+        [Side::Inside, Side::Outside].map(|side| {
+            let near = self.near(session, side);
+            self.hasher.hash(&Flow { side, near, remote: session.remote() })
+        })
+    }
+
+    #[inline]
+    fn near(&self, session: &Session, side: Side) -> Endpoint {
+        match side {
+            Side::Inside => session.inside(),
+            Side::Outside => self.external_of(session),
+        }
+    }
+}

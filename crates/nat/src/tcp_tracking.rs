@@ -1,0 +1,415 @@
+//! TCP tracking: the state of one connection as a box in the middle can know it.
+//!
+//! The states and the rules between them follow what Linux's connection tracking does (6.x), in
+//! own words. "Original" is the direction of the packet that opened the session, "reply" the other
+//! one; inside and outside play no part here.
+//!
+//! ```text
+//!              SYN                SYN-ACK reply            ACK original
+//!   (none) ──────────▶ SynSent ────────────────▶ SynReceived ─────────▶ Established
+//!                         │ SYN reply               ▲                      │ FIN
+//!                         ▼       SYN-ACK any way   │                      ▼
+//!                      SynSent2 ────────────────────┘          FinWait ─ACK▶ CloseWait
+//!                                                                 │ FIN        │ FIN
+//!   any ── RST ──▶ Close                                          ▼            ▼
+//!                                          TimeWait ◀──── ACK ── LastAck ◀─────┘
+//! ```
+//!
+//! What passes without being believed is *ignored*: it may come from a connection that is in step
+//! while the box is not. What cannot belong to the connection is *invalid*.
+
+pub(crate) mod state;
+pub(crate) mod window;
+
+use core::time::Duration;
+
+use simopen_packet::{SeqNumber, TcpSegment};
+
+use crate::journal::DropReason;
+use crate::spec::{OnReset, TcpTimers, TcpTracking};
+use state::{Direction, SegmentKind, TcpState, Transition};
+use window::{Liberality, Seen, WindowVerdict};
+
+/// After so many repetitions of one segment the retransmission timer holds.
+const MANY_REPEATS: u8 = 3;
+
+/// What one packet meant for its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It passes; the session lives on for this long, or as long as before.
+    Accepted(Option<Duration>),
+    /// It passes and changes nothing.
+    Ignored,
+    /// It does not belong to the connection.
+    Invalid(DropReason),
+    /// It opens a new connection on the same endpoints; the old session is to be deleted.
+    Reopening,
+    /// It passes and the session ends at once.
+    Ended,
+}
+
+/// The axes of the specification that tracking depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) tracking: TcpTracking,
+    pub(crate) on_reset: OnReset,
+    pub(crate) timers: &'a TcpTimers,
+}
+
+/// The tracked state of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracking {
+    seen: [Seen; 2],
+    last: LastSegment,
+    state: TcpState,
+    reply: Reply,
+    opening: Opening,
+}
+
+/// What the box remembers of the last segment that passed.
+#[derive(Clone, Debug)]
+struct LastSegment {
+    sequence: SeqNumber,
+    acknowledgment: SeqNumber,
+    end: SeqNumber,
+    window: u16,
+    kind: SegmentKind,
+    direction: Direction,
+    repeats: u8,
+    /// What an ignored SYN offered.
+    offered: window::Offer,
+    /// A SYN was let through in LAST-ACK: the next ACK the other way is a challenge (RFC 5961 §4).
+    challenge: Challenge,
+}
+
+/// Whether an RFC 5961 challenge ACK is to be expected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Challenge {
+    NotExpected,
+    Expected,
+}
+
+/// How far the other side has taken part.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Reply {
+    /// Nothing came back yet.
+    Unseen,
+    /// Something came back.
+    Seen,
+    /// The handshake was completed before our eyes.
+    Assured,
+}
+
+/// Whether SYNs have crossed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Opening {
+    OneSided,
+    Simultaneous,
+}
+
+impl Tracking {
+    /// The tracking of a connection whose first segment is a SYN.
+    pub(crate) fn opened_by_syn(segment: &TcpSegment<'_>) -> Self {
+        Self::new(TcpState::SynSent, SegmentKind::Syn, [Seen::of_syn(segment), Seen::default()])
+    }
+
+    /// The tracking of a connection that is first seen in its middle.
+    pub(crate) fn picked_up(segment: &TcpSegment<'_>) -> Self {
+        Self::new(TcpState::Established, SegmentKind::Ack, Seen::of_picked_up(segment))
+    }
+
+    fn new(state: TcpState, kind: SegmentKind, seen: [Seen; 2]) -> Self {
+        Self {
+            seen,
+            last: LastSegment {
+                sequence: SeqNumber(0),
+                acknowledgment: SeqNumber(0),
+                end: SeqNumber(0),
+                window: 0,
+                kind,
+                direction: Direction::Original,
+                repeats: 0,
+                offered: window::Offer::default(),
+                challenge: Challenge::NotExpected,
+            },
+            state,
+            reply: Reply::Unseen,
+            opening: Opening::OneSided,
+        }
+    }
+
+    /// The state the connection is in.
+    pub(crate) const fn state(&self) -> TcpState {
+        self.state
+    }
+
+    /// How long a fresh session lives.
+    pub(crate) fn initial_timeout(&self, timers: &TcpTimers) -> Duration {
+        match self.state {
+            // Nobody has answered yet: a picked-up connection may be anybody's invention.
+            TcpState::Established => timers.established.min(timers.unacknowledged),
+            other => other.timeout(timers),
+        }
+    }
+
+    /// Takes the next segment of the connection.
+    #[inline]
+    pub(crate) fn follow(
+        &mut self,
+        segment: &TcpSegment<'_>,
+        from: Direction,
+        rules: &Rules<'_>,
+    ) -> Outcome {
+        let Some(kind) = SegmentKind::of(segment.flags) else {
+            return Outcome::Invalid(DropReason::InvalidFlags);
+        };
+        if kind == SegmentKind::Rst && rules.on_reset == OnReset::Ignored {
+            return Outcome::Ignored;
+        }
+        let next = match state::transition(self.state, from, kind) {
+            Transition::Invalid => return Outcome::Invalid(DropReason::InvalidInState),
+            Transition::Ignored => return self.ignore(segment, from, kind, rules),
+            Transition::To(next) => next,
+        };
+        match next {
+            TcpState::SynSent if self.state.may_be_reopened() => {
+                if self.was_closed_by(from) {
+                    return Outcome::Reopening;
+                }
+                self.ignore(segment, from, kind, rules)
+            }
+            TcpState::TimeWait if self.is_challenge_ack(from, kind) => {
+                self.last.challenge = Challenge::NotExpected;
+                Outcome::Ignored
+            }
+            TcpState::SynSent2 => {
+                self.opening = Opening::Simultaneous;
+                self.advance(segment, from, kind, next, rules)
+            }
+            TcpState::SynReceived if self.completes_crossing(from, kind) => {
+                self.advance(segment, from, kind, TcpState::Established, rules)
+            }
+            TcpState::Close if kind == SegmentKind::Rst => self.reset(segment, from, rules),
+            TcpState::SynSent
+            | TcpState::SynReceived
+            | TcpState::Established
+            | TcpState::FinWait
+            | TcpState::CloseWait
+            | TcpState::LastAck
+            | TcpState::TimeWait
+            | TcpState::Close => self.advance(segment, from, kind, next, rules),
+        }
+    }
+
+    /// Whether this side closed or reset the old connection, so that its SYN opens a new one.
+    fn was_closed_by(&self, from: Direction) -> bool {
+        self.seen.iter().any(Seen::began_closing)
+            || (self.last.direction == from && self.last.kind == SegmentKind::Rst)
+    }
+
+    fn is_challenge_ack(&self, from: Direction, kind: SegmentKind) -> bool {
+        self.state == TcpState::LastAck
+            && kind == SegmentKind::Ack
+            && self.last.direction != from
+            && self.last.kind == SegmentKind::Syn
+            && self.last.challenge == Challenge::Expected
+    }
+
+    /// In a simultaneous open the reply side's ACK ends the handshake as well as the original's.
+    fn completes_crossing(&self, from: Direction, kind: SegmentKind) -> bool {
+        from == Direction::Reply
+            && kind == SegmentKind::Ack
+            && self.opening == Opening::Simultaneous
+    }
+
+    /// Lets a segment pass that may be right while the box is out of step, and remembers it.
+    fn ignore(
+        &mut self,
+        segment: &TcpSegment<'_>,
+        from: Direction,
+        kind: SegmentKind,
+        rules: &Rules<'_>,
+    ) -> Outcome {
+        let answers_ignored_syn = kind == SegmentKind::SynAck
+            && self.last.kind == SegmentKind::Syn
+            && self.last.direction != from
+            && segment.acknowledgment == self.last.end;
+        if answers_ignored_syn {
+            // Both ends agree on a connection which the box did not believe in: follow them.
+            self.seen[from.other() as usize] =
+                Seen::of_ignored_syn(self.last.end, self.last.window, self.last.offered);
+            self.seen[from as usize] = Seen::default();
+            self.state = TcpState::SynSent;
+            return self.advance(segment, from, kind, TcpState::SynReceived, rules);
+        }
+        self.last.kind = kind;
+        self.last.direction = from;
+        self.last.sequence = segment.sequence;
+        self.last.end = segment.sequence + segment.segment_len();
+        self.last.window = segment.window;
+        if kind == SegmentKind::Syn && from == Direction::Original {
+            self.last.offered = window::Offer::of(segment);
+            if self.state == TcpState::LastAck {
+                self.last.challenge = Challenge::Expected;
+            }
+        }
+        if self.state == TcpState::SynSent && kind == SegmentKind::Ack && from == Direction::Reply {
+            self.last.acknowledgment = segment.acknowledgment;
+        }
+        self.note_reply(from);
+        Outcome::Ignored
+    }
+
+    /// Judges an RST: exact, in the window, an answer to something ignored, or invalid.
+    fn reset(&mut self, segment: &TcpSegment<'_>, from: Direction, rules: &Rules<'_>) -> Outcome {
+        let kind = SegmentKind::Rst;
+        if self.state.is_closing() {
+            return self.commit(from, kind, TcpState::Close, rules);
+        }
+        let mut next = TcpState::Close;
+        let established = self.state == TcpState::Established && self.reply == Reply::Assured;
+        let sequence = segment.sequence;
+        if let Some(expected) = self.seen[from.other() as usize].acknowledged()
+            && self.last.kind != SegmentKind::Syn
+        {
+            if sequence == SeqNumber(0) && !established {
+                return self.advance(segment, from, kind, next, rules);
+            }
+            if sequence.precedes(expected) {
+                return Outcome::Invalid(DropReason::InvalidReset);
+            }
+            let ends_a_train = self.last.kind == SegmentKind::Ack
+                && self.last.direction == from
+                && sequence == self.last.end;
+            if !established || sequence == expected || ends_a_train {
+                return self.advance(segment, from, kind, next, rules);
+            }
+            // In the window but not exact: the other end will challenge it (RFC 5961 §3).
+            next = self.state;
+        }
+        let answers_ignored = (self.reply >= Reply::Seen && self.last.kind == SegmentKind::Syn)
+            || (self.reply < Reply::Assured && self.last.kind == SegmentKind::Ack);
+        let answers_challenge = self.state == TcpState::SynSent
+            && self.last.kind == SegmentKind::Ack
+            && self.last.direction == Direction::Reply
+            && sequence == self.last.acknowledgment;
+        if (answers_ignored && segment.acknowledgment == self.last.end) || answers_challenge {
+            return self.commit(from, kind, next, rules);
+        }
+        self.advance(segment, from, kind, next, rules)
+    }
+
+    /// Checks the windows and goes on to the next state.
+    #[inline]
+    fn advance(
+        &mut self,
+        segment: &TcpSegment<'_>,
+        from: Direction,
+        kind: SegmentKind,
+        next: TcpState,
+        rules: &Rules<'_>,
+    ) -> Outcome {
+        let liberality = match rules.tracking {
+            TcpTracking::Strict => Liberality::Strict,
+            TcpTracking::Liberal => Liberality::Liberal,
+        };
+        match window::check(&mut self.seen, segment, from, self.state, liberality) {
+            WindowVerdict::Invalid(reason) => return Outcome::Invalid(reason),
+            WindowVerdict::Ignored => {
+                self.note_reply(from);
+                return Outcome::Ignored;
+            }
+            WindowVerdict::Accepted => {}
+        }
+        if kind == SegmentKind::Ack {
+            self.count_repeats(segment, from);
+        }
+        self.commit(from, kind, next, rules)
+    }
+
+    fn count_repeats(&mut self, segment: &TcpSegment<'_>, from: Direction) {
+        let end = segment.sequence + segment.segment_len();
+        let last = &mut self.last;
+        let repeated = last.direction == from
+            && last.sequence == segment.sequence
+            && last.acknowledgment == segment.acknowledgment
+            && last.end == end
+            && last.window == segment.window;
+        if repeated {
+            last.repeats = last.repeats.saturating_add(1);
+            return;
+        }
+        last.sequence = segment.sequence;
+        last.acknowledgment = segment.acknowledgment;
+        last.end = end;
+        last.window = segment.window;
+        last.repeats = 0;
+    }
+
+    /// Enters the next state and says how long it lasts.
+    #[inline]
+    fn commit(
+        &mut self,
+        from: Direction,
+        kind: SegmentKind,
+        next: TcpState,
+        rules: &Rules<'_>,
+    ) -> Outcome {
+        let old = self.state;
+        self.last.kind = kind;
+        self.last.direction = from;
+        self.state = next;
+        if next == TcpState::FinWait && old != next {
+            self.seen[from as usize].begin_closing();
+        }
+        if kind == SegmentKind::Rst && self.is_deleted_by_reset(next, rules.on_reset) {
+            return Outcome::Ended;
+        }
+        // A SYN that is only repeated does not prolong a session which nobody has answered.
+        if kind == SegmentKind::Syn
+            && old == TcpState::SynSent
+            && self.reply == Reply::Unseen
+            && from == Direction::Original
+        {
+            return Outcome::Accepted(None);
+        }
+        let handshake_done = matches!(old, TcpState::SynReceived | TcpState::Established)
+            && next == TcpState::Established;
+        if self.reply == Reply::Seen && handshake_done {
+            self.reply = Reply::Assured;
+        }
+        let timeout = self.timeout(kind, rules.timers);
+        self.note_reply(from);
+        Outcome::Accepted(Some(timeout))
+    }
+
+    fn is_deleted_by_reset(&self, next: TcpState, on_reset: OnReset) -> bool {
+        match on_reset {
+            OnReset::DeletesUnanswered => self.reply == Reply::Unseen,
+            OnReset::Deletes => next == TcpState::Close,
+            OnReset::StartsCloseTimer | OnReset::Ignored => false,
+        }
+    }
+
+    #[inline]
+    fn timeout(&self, kind: SegmentKind, timers: &TcpTimers) -> Duration {
+        let timeout = self.state.timeout(timers);
+        if self.last.repeats >= MANY_REPEATS {
+            return timeout.min(timers.retransmitting);
+        }
+        if kind == SegmentKind::Rst {
+            return timers.close;
+        }
+        if self.seen.iter().any(Seen::waits_for_acknowledgment) {
+            return timeout.min(timers.unacknowledged);
+        }
+        timeout
+    }
+
+    #[inline]
+    fn note_reply(&mut self, from: Direction) {
+        if from == Direction::Reply && self.reply == Reply::Unseen {
+            self.reply = Reply::Seen;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The middlebox from outside: packets in, packets and verdicts out.
+
+mod exchange;
+mod icmp;
+mod linux_selftests;
+mod policy;
+mod properties;
+mod rfc5382;
+mod translation;
+mod traversal;
