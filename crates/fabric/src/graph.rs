@@ -30,7 +30,7 @@ const GREATEST_PACKET_CAPACITY: usize = 65_535;
 ///
 /// Every end but a router takes one link; a router takes any number and chooses among them by its
 /// routes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Graph {
     pub(crate) ports: Vec<PortPlan>,
     pub(crate) nodes: Vec<NodePlan>,
@@ -265,13 +265,13 @@ pub(crate) struct PortPlan {
     pub(crate) link: Option<LaneId>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NodePlan {
     pub(crate) name: String,
     pub(crate) kind: NodeKind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum NodeKind {
     Router(Router),
     Middlebox { machine: Middlebox, inside: Option<LaneId>, outside: Option<LaneId> },

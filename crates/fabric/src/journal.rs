@@ -13,7 +13,7 @@ use simopen_packet::{Packet, SeqNumber, TcpFlags, Timestamp, Transport};
 use crate::graph::{LinkId, NodeId, PortId};
 
 /// One line of the journal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FabricEvent {
     /// When it happened by the packet's own due time, however late the world turned the fabric.
     pub at: Timestamp,
@@ -27,6 +27,9 @@ pub struct FabricEvent {
 
 impl fmt::Display for FabricEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Happening::Middlebox(entry) = &self.what {
+            return write!(f, "{} {entry}", self.place);
+        }
         write!(f, "{} {} {}", self.at, self.place, self.what)?;
         match &self.packet {
             Some(packet) => write!(f, ": {packet}"),
@@ -75,7 +78,7 @@ impl From<Origin> for Place {
 }
 
 /// What happened. It may grow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happening {
     /// The packet entered the fabric by this port.
@@ -103,7 +106,7 @@ impl fmt::Display for Happening {
             Self::TtlExceeded => f.write_str("TTL exceeded"),
             Self::Emitted => f.write_str("emitted"),
             Self::Dropped(reason) => write!(f, "dropped ({reason})"),
-            Self::Middlebox(entry) => write!(f, "{entry:?}"),
+            Self::Middlebox(entry) => entry.fmt(f),
         }
     }
 }
@@ -133,7 +136,7 @@ pub enum DropReason {
     Lost,
     /// The queue before the link was full.
     QueueFull,
-    /// The middlebox dropped it.
+    /// The middlebox dropped it; its own journal says so too.
     Middlebox(simopen_nat::DropReason),
 }
 
@@ -150,7 +153,7 @@ impl fmt::Display for DropReason {
             Self::TtlExceeded => "TTL exceeded",
             Self::Lost => "lost",
             Self::QueueFull => "queue full",
-            Self::Middlebox(reason) => return write!(f, "middlebox: {reason:?}"),
+            Self::Middlebox(reason) => return write!(f, "{reason}"),
         })
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 pub const HOST_LINK_DELAY: Duration = Duration::from_micros(100);
 
 /// One arm of a star: a host, behind a box or not, and its link to the core.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Arm {
     name: String,
     addresses: Vec<IpAddr>,
@@ -65,7 +65,7 @@ impl Arm {
 }
 
 /// A star's plan and the numbers of its parts; ports and boxes in the order of the arms.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Star<const N: usize> {
     /// The plan, to which more may be added.
     pub graph: Graph,

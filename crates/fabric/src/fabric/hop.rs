@@ -120,10 +120,7 @@ impl Fabric {
             copy
         });
         let verdict = hop.machine.handle_packet(from, flight.packet.packet_mut(), time);
-        let onward = hop.lane(match from {
-            Side::Inside => Side::Outside,
-            Side::Outside => Side::Inside,
-        });
+        let onward = hop.lane(from.other());
         let back = hop.lane(from).map(|lane| (external, lane));
         self.drain_journal(node, at);
         match (verdict, original) {

@@ -1,7 +1,10 @@
 //! The fabric from outside: packets in, packets and journal out.
 
+mod conservation;
 mod links;
+mod middleboxes;
 mod routing;
+mod time_exceeded;
 
 use std::{
     net::{IpAddr, SocketAddr},
