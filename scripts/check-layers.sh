@@ -2,8 +2,10 @@
 # Checks that the crates keep to docs/architecture.md and CONTRIBUTING.md.
 #
 # Checked are the crate attributes, the direct dependencies against the table of docs/architecture.md,
-# sizes, file names, and words that must not occur. Prints one line for each violation and exits 1
-# if there is any. Needs bash, awk and cargo, nothing else. Usage: scripts/check-layers.sh
+# sizes, file names, words that must not occur, and pages that are spoken of but missing. Prints one
+# line for each violation and exits 1 if there is any. Needs bash, awk, grep, find and cargo.
+#
+# Usage: scripts/check-layers.sh
 set -u -o pipefail
 export LC_ALL=C CARGO_TERM_COLOR=never
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -267,11 +269,22 @@ check_fences_in_pages() {
     done < <(find . \( -name target -o -name .git \) -prune -o -type f -name '*.md' -print | sed 's|^\./||' | sort)
 }
 
+# A page that the code or another page speaks of has to exist.
+check_mentioned_pages() {
+    local path line page
+    while IFS=: read -r path line page; do
+        [ -f "$page" ] || report "$path:$line: speaks of $page, which does not exist"
+    done < <({ rust_files; find . \( -name target -o -name .git \) -prune -o -type f -name '*.md' -print | sed 's|^\./||'; } |
+        sort | tr '\n' '\0' | xargs -0 -r grep -noE '(^|[^A-Za-z0-9_/.-])docs/[a-z0-9_-]+\.(md|svg)' /dev/null |
+        sed 's|:[^:]*docs/|:docs/|')
+}
+
 check_attributes
 check_dependencies
 check_names
 check_sources
 check_fences_in_pages
+check_mentioned_pages
 
 if [ -s "$findings" ]; then
     cat "$findings"
