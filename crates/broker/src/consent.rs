@@ -124,7 +124,8 @@ pub(crate) fn judge_syn(
 }
 
 fn proven(party: &PartyState, now: Timestamp) -> Result<(), ()> {
-    if now - party.proof.at > PROOF_LIFETIME { Err(()) } else { Ok(()) }
+    let proof = party.proof;
+    if proof.verified && now - proof.at <= PROOF_LIFETIME { Ok(()) } else { Err(()) }
 }
 
 fn allowed(policy: &ConsentPolicy, endpoint: SocketAddr) -> Result<(), Violation> {
@@ -194,9 +195,9 @@ pub enum Violation {
     NotAccepted,
     /// The session is older than [`SESSION_LIFETIME`].
     SessionExpired,
-    /// The receiver's endpoint was not proven within [`PROOF_LIFETIME`].
+    /// The receiver's endpoint was not verified within [`PROOF_LIFETIME`].
     DestinationNotProven,
-    /// The named sender's endpoint was not proven within [`PROOF_LIFETIME`].
+    /// The named sender's endpoint was not verified within [`PROOF_LIFETIME`].
     SourceNotProven,
     /// Source and destination are one endpoint.
     SameEndpoint,

@@ -80,10 +80,12 @@ impl Peer {
     }
 }
 
-/// An endpoint that a peer has proven to be its own.
+/// An endpoint that a peer has shown to be its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Proof {
     /// As the broker saw it.
     pub(crate) endpoint: SocketAddr,
+    /// Whether the SYN that left is known to be the SYN that arrived.
+    pub(crate) verified: bool,
     pub(crate) at: Timestamp,
 }

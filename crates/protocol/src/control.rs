@@ -116,8 +116,9 @@ pub struct Probe {
     pub secret: Token,
     /// The local port, as the peer sees it.
     pub port: u16,
-    /// The initial sequence number of this connection's SYN as it left.
-    pub sequence: SeqNumber,
+    /// The initial sequence number of this connection's SYN as it left. A peer that may not capture
+    /// its own SYN leaves it out: the endpoint is then observed, but not proven.
+    pub sequence: Option<SeqNumber>,
 }
 
 /// Asks for a connection to another user.

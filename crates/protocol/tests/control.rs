@@ -60,13 +60,13 @@ fn presences() -> impl Strategy<Value = Presence> {
 fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
         (users(), tokens()).prop_map(|(user, secret)| Action::Login(Login { user, secret })),
-        (any::<u64>(), tokens(), any::<u16>(), any::<u32>()).prop_map(
+        (any::<u64>(), tokens(), any::<u16>(), any::<Option<u32>>()).prop_map(
             |(peer, secret, port, sequence)| {
                 Action::Probe(Probe {
                     peer: PeerId(peer),
                     secret,
                     port,
-                    sequence: SeqNumber(sequence),
+                    sequence: sequence.map(SeqNumber),
                 })
             }
         ),

@@ -93,7 +93,8 @@ impl Opener {
             Technique::ForgedSynAck(SynOwner::Userspace) => {
                 Some(Self::UserspaceSyn(UserspaceSyn::new(config, role, entropy)))
             }
-            Technique::ForgedSynAck(_) | _ => None,
+            // A technique of a newer protocol.
+            _ => None,
         }
     }
 

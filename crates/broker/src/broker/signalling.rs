@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use simopen_packet::{Syn, Timestamp};
+use simopen_packet::{Syn, Timestamp, Ttl};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
     Accept, Accepted, Action, Connect, ConnectionRequest, ErrorName, Head, LoggedIn, Login,
@@ -11,6 +11,7 @@ use simopen_protocol::control::{
 };
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
+use simopen_protocol::technique::Technique;
 use simopen_protocol::token::Token;
 use subtle::ConstantTimeEq;
 
@@ -87,12 +88,14 @@ impl Broker {
         link.kind = LinkKind::Probe;
         let endpoint = link.origin.remote;
         let arrived = link.origin.syn.filter(|syn| syn.source == endpoint);
-        let Some(syn) = arrived.filter(|syn| syn.sequence == probe.sequence) else {
+        let verified = probe.sequence.is_some();
+        if verified && probe.sequence != arrived.map(|syn| syn.sequence) {
             return Err(Cause::ProxiedOrRewritten.into());
-        };
-        peer.remember(probe.port, Proof { endpoint, at: now });
+        }
+        peer.remember(probe.port, Proof { endpoint, verified, at: now });
         self.event(now, What::Proven { peer: probe.peer, endpoint });
-        Ok(Reply::Observed(Observed { endpoint, ttl: syn.ttl }))
+        let ttl = arrived.map_or(Ttl(0), |syn| syn.ttl);
+        Ok(Reply::Observed(Observed { endpoint, ttl }))
     }
 
     fn connect(
@@ -111,7 +114,7 @@ impl Broker {
             return Err(Cause::ForgingOff.into());
         }
         let asked = self.reachable(peer, &connect.to).ok_or(Cause::UnknownPeer)?;
-        let proof = self.proof(peer, connect.port, now)?;
+        let proof = self.proof(peer, connect.port, connect.technique, now)?;
         let mut originator = PartyState::new(peer, connect.port, proof);
         if let Some(bytes) = &connect.syn {
             let syn = judge_report(&originator, bytes, None).map_err(|_| Cause::ConsentRefused)?;
@@ -150,13 +153,13 @@ impl Broker {
         now: Timestamp,
     ) -> Result<Reply, ErrorName> {
         let peer = self.peer_on(link)?;
-        let proof = self.proof(peer, accept.port, now)?;
-        let originator = match self.sessions.get(&accept.session) {
+        let (originator, technique) = match self.sessions.get(&accept.session) {
             Some(session) if session.asked == peer && session.responder.is_none() => {
-                session.originator.clone()
+                (session.originator.clone(), session.technique)
             }
             Some(_) | None => return Err(ErrorName("unknown-session".into())),
         };
+        let proof = self.proof(peer, accept.port, technique, now)?;
         let mut responder = PartyState::new(peer, accept.port, proof);
         if let Some(bytes) = &accept.syn {
             let syn = judge_report(&responder, bytes, Some(originator.proof.endpoint));
@@ -269,12 +272,19 @@ impl Broker {
         devices.max_by_key(|(_, peer)| peer.login).map(|(id, _)| *id)
     }
 
-    fn proof(&self, peer: PeerId, port: u16, now: Timestamp) -> Result<Proof, ErrorName> {
+    /// Only forging needs a verified endpoint: nothing else goes there in another's name.
+    fn proof(
+        &self,
+        peer: PeerId,
+        port: u16,
+        technique: Technique,
+        now: Timestamp,
+    ) -> Result<Proof, ErrorName> {
         let proof = self.peers.get(&peer).and_then(|peer| peer.proofs.get(&port));
-        proof
-            .filter(|proof| now - proof.at <= PROOF_LIFETIME)
-            .copied()
-            .ok_or_else(|| Cause::NotProven.into())
+        let is_good = |proof: &&Proof| {
+            now - proof.at <= PROOF_LIFETIME && (proof.verified || !technique.needs_forging())
+        };
+        proof.filter(is_good).copied().ok_or_else(|| Cause::NotProven.into())
     }
 }
 

@@ -43,7 +43,7 @@ fn request(root: &Element) -> Result<Request, ControlError> {
             peer: fields.value("PeerID")?,
             secret: fields.token("Secret")?,
             port: fields.value("Port")?,
-            sequence: SeqNumber(fields.value("Sequence")?),
+            sequence: fields.optional("Sequence")?.map(SeqNumber),
         }),
         "Connect" => Action::Connect(Connect {
             to: fields.user()?,
@@ -171,6 +171,13 @@ impl<'a> Fields<'a> {
 
     fn value<T: FromStr>(&self, name: &'static str) -> Result<T, ControlError> {
         self.text(name)?.parse().map_err(|_| self.missing(name))
+    }
+
+    fn optional<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, ControlError> {
+        match self.element.attribute(name) {
+            Some(_) => self.value(name).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn microseconds(&self, name: &'static str) -> Result<Duration, ControlError> {

@@ -27,10 +27,13 @@ pub(super) fn request_attributes(request: &Request) -> Vec<(String, String)> {
     let head = Element::new("PBReq").with("Action", request.action.name()).with("ID", request.id.0);
     let mut attributes = match &request.action {
         Action::Login(login) => head.with("UserID", &login.user),
-        Action::Probe(probe) => head
-            .with("PeerID", probe.peer)
-            .with("Port", probe.port)
-            .with("Sequence", probe.sequence.0),
+        Action::Probe(probe) => {
+            let head = head.with("PeerID", probe.peer).with("Port", probe.port);
+            match probe.sequence {
+                Some(sequence) => head.with("Sequence", sequence.0),
+                None => head,
+            }
+        }
         Action::Connect(connect) => head
             .with("UserID", &connect.to)
             .with("Technique", connect.technique)
