@@ -5,7 +5,9 @@ use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use etherparse::{IpNumber, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, ip_number};
+use etherparse::{
+    IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6RawExtHeaderSlice, ip_number,
+};
 
 use crate::{
     checksum::Checksum,
@@ -267,19 +269,40 @@ pub(crate) struct Extensions<'a> {
 }
 
 /// Walks the extension headers (RFC 8200 §4.1); rare, so it stays out of the hot path.
+///
+/// It stops behind the header of a fragment, since what follows may be the middle of anything.
 #[cold]
 pub(crate) fn skip_extensions(first: u8, bytes: &[u8]) -> Option<Extensions<'_>> {
-    let (extensions, protocol, payload) =
-        Ipv6ExtensionsSlice::from_slice(IpNumber(first), bytes).ok()?;
-    let fragment = extensions.into_iter().find_map(|extension| {
-        let Ipv6ExtensionSlice::Fragment(fragment) = extension else {
-            return None;
+    let mut next = IpNumber(first);
+    let mut rest = bytes;
+    loop {
+        let skipped = match next {
+            // Hop-by-hop options come first or not at all.
+            ip_number::IPV6_HOP_BY_HOP if rest.len() < bytes.len() => return None,
+            ip_number::IPV6_HOP_BY_HOP | ip_number::IPV6_ROUTE | ip_number::IPV6_DEST_OPTIONS => {
+                let header = Ipv6RawExtHeaderSlice::from_slice(rest).ok()?;
+                next = header.next_header();
+                header.slice().len()
+            }
+            ip_number::AUTH => {
+                let header = IpAuthHeaderSlice::from_slice(rest).ok()?;
+                next = header.next_header();
+                header.slice().len()
+            }
+            ip_number::IPV6_FRAG => {
+                let header = Ipv6FragmentHeaderSlice::from_slice(rest).ok()?;
+                next = header.next_header();
+                if header.is_fragmenting_payload() {
+                    let payload = rest.get(header.slice().len()..)?;
+                    let offset = header.fragment_offset().value().saturating_mul(8);
+                    return Some(Extensions { protocol: next.0, payload, fragment: Some(offset) });
+                }
+                header.slice().len()
+            }
+            _ => return Some(Extensions { protocol: next.0, payload: rest, fragment: None }),
         };
-        fragment
-            .is_fragmenting_payload()
-            .then(|| fragment.fragment_offset().value().saturating_mul(8))
-    });
-    Some(Extensions { protocol: protocol.0, payload, fragment })
+        rest = rest.get(skipped..)?;
+    }
 }
 
 #[cold]
