@@ -382,6 +382,7 @@ impl Node {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "nodes are few and live in one vector")]
 enum NodeState {
     Router(Router),
     Middlebox(hop::MiddleboxHop),

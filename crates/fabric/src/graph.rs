@@ -272,6 +272,7 @@ pub(crate) struct NodePlan {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "nodes are few and live in one vector")]
 pub(crate) enum NodeKind {
     Router(Router),
     Middlebox { machine: Middlebox, inside: Option<LaneId>, outside: Option<LaneId> },

@@ -99,12 +99,10 @@ fn a_session_ends_at_its_own_time_however_late_the_world_is() {
     send(&mut fabric, star.ports[0], Segment::syn(A_INSIDE, B), ms(0.0));
     let lived = closed().timers.syn_sent;
     fabric.handle_timeout(ms(0.1) + lived * 3);
-    let ended = events(&mut fabric).into_iter().find_map(|event| match event.what {
-        Happening::Middlebox(entry) => match entry.event {
-            JournalEvent::Ended { cause: EndCause::Expired, .. } => Some((event.at, entry.at)),
-            _ => None,
-        },
-        _ => None,
+    let ended = events(&mut fabric).into_iter().find_map(|event| {
+        let Happening::Middlebox(entry) = event.what else { return None };
+        let expired = matches!(entry.event, JournalEvent::Ended { cause: EndCause::Expired, .. });
+        expired.then_some((event.at, entry.at))
     });
     let (at, told) = ended.expect("the session has ended");
     assert_eq!(at, told);
