@@ -50,6 +50,7 @@
 
 pub mod capability;
 pub mod capture;
+pub mod clock;
 mod error;
 pub mod filter;
 pub mod handover;

@@ -195,6 +195,7 @@ pub fn tcp_info(socket: &impl AsFd) -> io::Result<TcpInfo> {
         state: TcpState::from_kernel(info.tcpi_state),
         rtt: Duration::from_micros(u64::from(info.tcpi_rtt)),
         rtt_variation: Duration::from_micros(u64::from(info.tcpi_rttvar)),
+        min_rtt: Duration::from_micros(u64::from(info.tcpi_min_rtt)),
         send_mss: info.tcpi_snd_mss,
         receive_mss: info.tcpi_rcv_mss,
         unacknowledged: info.tcpi_unacked,
@@ -215,6 +216,9 @@ pub struct TcpInfo {
     pub rtt: Duration,
     /// Its mean deviation.
     pub rtt_variation: Duration,
+    /// Shortest round trip of the last minutes; unlike the smoothed one it holds no delayed
+    /// acknowledgement.
+    pub min_rtt: Duration,
     /// Bytes in the largest segment that it sends.
     pub send_mss: u32,
     /// Bytes in the largest segment that it has seen.

@@ -1,2 +1,25 @@
-//! Placeholder.
+//! The broker as a tokio service that a program embeds.
+//!
+//! The decisions stand in [`simopen_broker`]; this crate listens, reads and writes frames, measures
+//! round trips, sends forged packets from a raw socket and keeps the time.
+//!
+//! ```
+//! use simopen_device::socket::listener_saving_syn;
+//! use simopen_server::broker::Builder;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let listener = listener_saving_syn("127.0.0.1:0".parse()?)?;
+//! let broker = Builder::new(Default::default()).listen(listener).start()?;
+//! println!("listening on {}", broker.local_addr());
+//! broker.stop().await;
+//! # Ok(()) })
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod broker;
+mod error;
+
+pub use error::ServerError;
