@@ -6,7 +6,7 @@ use crate::capture::PacketSocketCapture;
 use crate::error::DeviceError;
 use crate::filter::{Scope, Selection};
 use crate::handover;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, NamespaceThread};
 use crate::raw::RawSender;
 use crate::tun::{Tun, TunConfig};
 
@@ -78,7 +78,7 @@ impl Capabilities {
         let inside = Namespace::spawn("probe", || {
             INSIDE.map(|(capability, attempt)| requirement(capability, attempt()))
         });
-        let outcome = inside.and_then(|thread| thread.join());
+        let outcome = inside.and_then(NamespaceThread::join);
         match outcome {
             Ok(found) => {
                 let namespaces = requirement(Capability::NetworkNamespace, Ok(()));

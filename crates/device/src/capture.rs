@@ -8,12 +8,15 @@ mod packet_socket;
 mod tun_route;
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 pub use packet_socket::PacketSocketCapture;
 pub use tun_route::{TunRouteCapture, TunRouteConfig};
 
 /// A source of captured packets.
+///
+/// Its descriptor is readable when [`poll_packet`](Self::poll_packet) shall be called, until that
+/// gives `None`.
 ///
 /// ```no_run
 /// use simopen_device::capture::{PacketSocketCapture, SynCapture};
@@ -30,7 +33,7 @@ pub use tun_route::{TunRouteCapture, TunRouteConfig};
 /// # Ok(())
 /// # }
 /// ```
-pub trait SynCapture {
+pub trait SynCapture: AsFd + AsRawFd + Send {
     /// Reads the next packet, from its IP header on, into `buffer`; `None` where there is none
     /// now. Never blocks.
     ///
@@ -38,10 +41,6 @@ pub trait SynCapture {
     ///
     /// Fails where the interface is gone.
     fn poll_packet(&mut self, buffer: &mut [u8]) -> io::Result<Option<CapturedPacket>>;
-
-    /// Returns the descriptor that is readable when [`poll_packet`](Self::poll_packet) shall be
-    /// called, until it gives `None`.
-    fn as_fd(&self) -> BorrowedFd<'_>;
 }
 
 /// What is known of a captured packet besides its bytes.

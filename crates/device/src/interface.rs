@@ -207,21 +207,28 @@ impl Interface {
     }
 
     /// Makes the interface speak only when spoken through: no duplicate address detection, no
-    /// router solicitations or advertisements, no link-local address; and admits packets with
-    /// any source (`rp_filter` off on `all` and on this interface; the kernel takes the larger
-    /// of the two). To be called in the interface's namespace, before it comes up.
+    /// router solicitations or advertisements, no link-local address. To be called in the
+    /// interface's namespace, before it comes up; [`Tun::open`](crate::tun::Tun::open) does.
     ///
     /// # Errors
     ///
     /// Fails without write permission in /proc/sys.
     pub fn quieten(&self) -> Result<(), DeviceError> {
-        for interface in ["all", self.name.as_str()] {
-            write_sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")?;
-        }
         for (key, value) in QUIET_V6 {
             write_sysctl_if_present(&format!("net/ipv6/conf/{}/{key}", self.name), value)?;
         }
         Ok(())
+    }
+
+    /// Admits packets with any source: `rp_filter` off on this interface and, because the
+    /// kernel takes the larger of the two, on `all`. To be called in the interface's namespace;
+    /// in one that [`Namespace::spawn`](crate::namespace::Namespace::spawn) made it is done.
+    ///
+    /// # Errors
+    ///
+    /// Fails without write permission in /proc/sys.
+    pub fn admit_any_source(&self) -> Result<(), DeviceError> {
+        admit_any_source_on(&["all", self.name.as_str()])
     }
 
     fn set_link_attribute(&self, kind: u16, value: u32) -> Result<(), DeviceError> {
@@ -248,16 +255,29 @@ pub fn bring_loopback_up() -> Result<(), DeviceError> {
 ///
 /// # Errors
 ///
-/// Fails where there is no such key, without permission, or where the kernel refuses the value.
+/// Fails where there is no such key, without permission, or where the kernel refuses the value;
+/// not where the key has that value already.
 pub fn write_sysctl(key: &str, value: &str) -> Result<(), DeviceError> {
-    fs::write(format!("/proc/sys/{key}"), value).on("write sysctl", key)
+    let path = format!("/proc/sys/{key}");
+    // In a container /proc/sys is often read-only, and often right.
+    if fs::read_to_string(&path).is_ok_and(|present| present.trim() == value) {
+        return Ok(());
+    }
+    fs::write(path, value).on("write sysctl", key)
+}
+
+/// Turns the check of source addresses off on interfaces of the calling thread's namespace.
+pub(crate) fn admit_any_source_on(interfaces: &[&str]) -> Result<(), DeviceError> {
+    interfaces.iter().try_for_each(|interface| {
+        write_sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")
+    })
 }
 
 /// As [`write_sysctl`], but a key that this kernel lacks is no error.
 fn write_sysctl_if_present(key: &str, value: &str) -> Result<(), DeviceError> {
-    match fs::write(format!("/proc/sys/{key}"), value) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.on("write sysctl", key),
+    match write_sysctl(key, value) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
     }
 }
 

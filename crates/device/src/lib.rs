@@ -2,7 +2,7 @@
 //! silent ports, namespaces, capabilities.
 //!
 //! The only crate of the workspace with `unsafe`, and all of that is in one private module. It
-//! decides nothing, has no clock and no runtime; descriptors are nonblocking and closed on exec,
+//! decides nothing and has no runtime; descriptors are nonblocking and closed on exec,
 //! and implement `AsFd` and `AsRawFd` so that any poller can wait for them. The only threads are
 //! those of [`namespace`].
 //!
@@ -12,6 +12,8 @@
 //! How a peer opens a connection with a SYN of its own:
 //!
 //! ```no_run
+//! use std::os::fd::AsFd;
+//!
 //! use simopen_device::capture::{PacketSocketCapture, SynCapture};
 //! use simopen_device::filter::{Scope, Selection};
 //! use simopen_device::handover::{Installation, install};
@@ -35,7 +37,7 @@
 //!     RawSender::for_endpoint(own.destination)?.send(&buffer[..length])?;
 //!     let mut buffer = [0; 2048];
 //!     loop {
-//!         wait_readable(SynCapture::as_fd(&capture));
+//!         wait_readable(capture.as_fd());
 //!         let Some(captured) = capture.poll_packet(&mut buffer)? else { continue };
 //!         let Ok(answer) = SynAck::parse(&buffer[..captured.length]) else { continue };
 //!         let stream = install(&Installation::from_handshake(own, &answer)?)?;

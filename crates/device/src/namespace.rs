@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::error::{Context, DeviceError};
-use crate::interface::bring_loopback_up;
+use crate::interface::{admit_any_source_on, bring_loopback_up};
 
 /// Where a thread finds its own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -27,7 +27,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Runs `f` on a new thread of that name in a new namespace whose loopback interface is up.
+    /// Runs `f` on a new thread of that name in a new namespace whose loopback interface
+    /// is up and whose interfaces admit packets with any source (`rp_filter` 0).
     ///
     /// Returns when the namespace stands; threads that `f` spawns live in it too.
     ///
@@ -41,7 +42,8 @@ impl Namespace {
     {
         start(name, f, || {
             unshare(CloneFlags::CLONE_NEWNET).on("unshare CLONE_NEWNET", "thread")?;
-            bring_loopback_up()
+            bring_loopback_up()?;
+            admit_any_source_on(&["all", "default"])
         })
     }
 

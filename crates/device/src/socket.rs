@@ -171,7 +171,7 @@ pub fn limit_retransmission_timeout(
 ///
 /// Fails where the descriptor is no socket.
 pub fn shield_from_resets(stream: &impl AsFd) -> Result<(), DeviceError> {
-    let program = filter::drop_resets();
+    let program = filter::drop_resets().to_filter();
     SockRef::from(stream).attach_filter(&program).on("setsockopt SO_ATTACH_FILTER", "stream")
 }
 
@@ -195,7 +195,11 @@ pub fn tcp_info(socket: &impl AsFd) -> io::Result<TcpInfo> {
         state: TcpState::from_kernel(info.tcpi_state),
         rtt: Duration::from_micros(u64::from(info.tcpi_rtt)),
         rtt_variation: Duration::from_micros(u64::from(info.tcpi_rttvar)),
-        min_rtt: Duration::from_micros(u64::from(info.tcpi_min_rtt)),
+        // Nothing measured yet is u32::MAX to the kernel.
+        min_rtt: match info.tcpi_min_rtt {
+            u32::MAX => Duration::ZERO,
+            microseconds => Duration::from_micros(u64::from(microseconds)),
+        },
         send_mss: info.tcpi_snd_mss,
         receive_mss: info.tcpi_rcv_mss,
         unacknowledged: info.tcpi_unacked,
@@ -203,6 +207,10 @@ pub fn tcp_info(socket: &impl AsFd) -> io::Result<TcpInfo> {
         has_timestamps: info.tcpi_options & 1 != 0,
         has_sack: info.tcpi_options & 2 != 0,
         has_window_scale: info.tcpi_options & 4 != 0,
+        has_microsecond_timestamps: info.tcpi_options & 64 != 0,
+        // Two bit fields of four bits each in one byte, the sender's the lower one.
+        send_window_scale: low_bits(info.tcpi_snd_rcv_wscale),
+        receive_window_scale: high_bits(info.tcpi_snd_rcv_wscale),
     })
 }
 
@@ -217,7 +225,7 @@ pub struct TcpInfo {
     /// Its mean deviation.
     pub rtt_variation: Duration,
     /// Shortest round trip of the last minutes; unlike the smoothed one it holds no delayed
-    /// acknowledgement.
+    /// acknowledgement; zero until one was measured.
     pub min_rtt: Duration,
     /// Bytes in the largest segment that it sends.
     pub send_mss: u32,
@@ -233,6 +241,12 @@ pub struct TcpInfo {
     pub has_sack: bool,
     /// Whether window scaling is in use (RFC 7323).
     pub has_window_scale: bool,
+    /// Whether its timestamps count microseconds instead of milliseconds.
+    pub has_microsecond_timestamps: bool,
+    /// The shift of windows that the peer announces.
+    pub send_window_scale: u8,
+    /// The shift of windows that this side announces.
+    pub receive_window_scale: u8,
 }
 
 /// RFC 9293 §3.3.2: the states of a connection.
@@ -270,6 +284,14 @@ impl TcpState {
             _ => Self::Closed,
         }
     }
+}
+
+const fn low_bits(byte: u8) -> u8 {
+    byte & 0x0f
+}
+
+const fn high_bits(byte: u8) -> u8 {
+    byte >> 4
 }
 
 /// Of linux/tcp.h since 6.15; in milliseconds.

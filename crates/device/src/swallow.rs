@@ -30,7 +30,7 @@ impl SwallowingPort {
     pub fn bind(local: SocketAddr) -> Result<Self, DeviceError> {
         let socket = socket::reusable(local)?;
         // Before listen, so that no segment ever meets the listener without its filter.
-        let filter = filter::swallow_everything();
+        let filter = filter::swallow_everything().to_filter();
         socket.attach_filter(&filter).on("setsockopt SO_ATTACH_FILTER", local)?;
         socket.bind(&local.into()).on("bind", local)?;
         socket.listen(1).on("listen", local)?;

@@ -33,7 +33,7 @@ impl PacketSocketCapture {
         // Protocol 0 receives nothing before the bind, so the filter is there first.
         let socket = Socket::new_raw(Domain::PACKET, kind, None);
         let socket = socket.on("socket AF_PACKET", selection.local_port)?;
-        let program = filter::select(selection);
+        let program = filter::select(selection).to_filter();
         socket.attach_filter(&program).on("setsockopt SO_ATTACH_FILTER", selection.local_port)?;
         // ETH_P_ALL: ETH_P_IP never shows what this host sends.
         let index = interface.map_or(0, Interface::index);
@@ -57,10 +57,6 @@ impl SynCapture for PacketSocketCapture {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }
 

@@ -41,7 +41,9 @@ use crate::tun::{Tun, TunConfig};
 pub struct TunRouteConfig {
     /// Name of the TUN device to make.
     pub tun: String,
-    /// The interface that the packets leave by and arrive at.
+    /// The interface that the packets leave by and arrive at. It must not merge packets on
+    /// receipt nor leave checksums to hardware: `ethtool -K eth0 gro off lro off tx off`; a TUN
+    /// device does neither.
     pub interface: String,
     /// The real endpoint: an address of that interface, and the port that will dial.
     pub local: SocketAddr,
@@ -109,7 +111,7 @@ impl TunRouteCapture {
         let tun =
             Tun::open(&TunConfig { mtu: config.mtu, ..TunConfig::named(config.tun.as_str()) })?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).on("epoll_create1", &config.tun)?;
-        for descriptor in [tun.as_fd(), AsFd::as_fd(&incoming)] {
+        for descriptor in [tun.as_fd(), incoming.as_fd()] {
             let interest = EpollEvent::new(EpollFlags::EPOLLIN, 0);
             epoll.add(descriptor, interest).on("epoll_ctl", &config.tun)?;
         }
@@ -242,10 +244,6 @@ impl SynCapture for TunRouteCapture {
                 return Ok(None);
             }
         }
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.0.as_fd()
     }
 }
 

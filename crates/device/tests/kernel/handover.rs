@@ -7,7 +7,7 @@ use simopen_device::handover::{self, HandoverError, Installation, install};
 use simopen_device::raw::RawSender;
 use simopen_device::socket::{self, TcpState};
 use simopen_device::swallow::SwallowingPort;
-use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, TcpFlags};
+use simopen_packet::{MAX_SYN_LEN, Packet, Syn, SynAck, SynOptions, TcpFlags};
 
 use crate::support::{
     From, Network, Offer, Passed, TWO_HOSTS, VERSIONS, Version, blocking, exchange, requires, syn,
@@ -172,7 +172,7 @@ fn a_syn_ack_that_answers_another_syn_is_not_taken_for_the_own_one() {
     let (a, b) = ("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:5000".parse().unwrap());
     let (own, other) = (syn(a, b, 1, USUAL), syn(b, a, 2, USUAL));
     let mut answer = SynAck::forge(&other, &own, b, a).unwrap();
-    answer.acknowledgment = answer.acknowledgment + 1;
+    answer.acknowledgment += 1;
     let refused = Installation::from_handshake(&own, &answer);
     assert!(matches!(refused, Err(HandoverError::NoAnswer { .. })));
 }
@@ -260,6 +260,7 @@ fn check_journal(wire: &[Passed], port: u16, pair: &Pair) {
     assert_eq!(segment.payload, b"question", "{lines:#?}");
     assert_eq!(segment.sequence, pair.syn_a.sequence + 1, "{lines:#?}");
     assert_eq!(segment.acknowledgment, pair.syn_b.sequence + 1, "{lines:#?}");
+    check_clock(&first, pair);
     for (from, sequence) in [(From::A, pair.syn_a.sequence), (From::B, pair.syn_b.sequence)] {
         let sent: Vec<_> = wire.iter().filter(|it| it.from == from).collect();
         let carrying = |it: &&&&Passed| !it.packet().tcp().unwrap().payload.is_empty();
@@ -272,10 +273,27 @@ fn check_journal(wire: &[Passed], port: u16, pair: &Pair) {
     assert!(wire.iter().all(|it| !flags(it).contains(TcpFlags::SYN)), "{lines:#?}");
 }
 
+/// RFC 7323 §5.3: a timestamp that went back behind the SYN's would be taken for an old packet.
+fn check_clock(first: &Packet<'_>, pair: &Pair) {
+    let options = SynOptions::parse(first.tcp().unwrap().options).unwrap();
+    let sent = options.timestamps.map(|timestamps| timestamps.value);
+    let agreed = pair.syn_b.options.timestamps.and(pair.syn_a.options.timestamps);
+    assert_eq!(sent.is_some(), agreed.is_some());
+    if let (Some(sent), Some(in_syn)) = (sent, agreed) {
+        assert!(
+            sent.wrapping_sub(in_syn.value) < 60_000,
+            "the clock went from {in_syn:?} to {sent}"
+        );
+    }
+}
+
 fn check_agreement(stream: &TcpStream, own: Offer, peer: Offer) {
     let info = socket::tcp_info(stream).unwrap();
     assert_eq!(info.state, TcpState::Established);
     assert_eq!(info.retransmissions, 0);
+    assert!(!info.has_microsecond_timestamps);
+    let scales = own.window_scale.zip(peer.window_scale).unwrap_or_default();
+    assert_eq!((info.receive_window_scale, info.send_window_scale), scales);
     assert_eq!(info.has_timestamps, own.timestamps.is_some() && peer.timestamps.is_some());
     assert_eq!(info.has_sack, own.sack && peer.sack);
 }

@@ -42,13 +42,16 @@ fn the_kernels_syn_leaves_with_the_real_source_and_a_low_ttl_and_survives_time_e
         assert_eq!(Syn::parse(&wire[0].bytes).unwrap(), seen);
         Packet::verify_checksums(&wire[0].bytes).unwrap();
 
-        // The SYN's death was told to A before this forged answer.
+        // The kernel sends it again, and the death of each SYN is told to A before this forged
+        // answer.
+        let forwarding = keep_forwarding(capture);
+        let wire = network.wait_for_tcp("a second SYN", |wire| wire.len() > 1);
+        assert_eq!(wire[1].packet().ip.ttl, Ttl(2));
         answer_as(&network, remote, &seen);
-        let capture = keep_forwarding(capture);
         wait(dial.as_fd(), PollFlags::POLLOUT);
         assert!(socket::take_error(&dial).unwrap().is_none(), "the dial died");
         assert_eq!(dial.peer_addr().unwrap(), remote);
-        drop(capture);
+        drop(forwarding);
     }
 }
 
@@ -176,7 +179,7 @@ fn keep_forwarding(mut capture: TunRouteCapture) -> Forwarding {
             while capture.poll_packet(&mut buffer).unwrap().is_some() {}
             let readable = PollFlags::POLLIN;
             let mut fds = [
-                nix::poll::PollFd::new(SynCapture::as_fd(&capture), readable),
+                nix::poll::PollFd::new(capture.as_fd(), readable),
                 nix::poll::PollFd::new(stopped.as_fd(), readable),
             ];
             nix::poll::poll(&mut fds, nix::poll::PollTimeout::NONE).unwrap();
