@@ -1,2 +1,37 @@
-//! Placeholder.
+//! The client library: log in to a broker, connect to other users, be reachable.
+//!
+//! The decisions stand in [`simopen_traversal`]; this crate holds the control link, keeps proven
+//! ports ready, dials, captures, installs, and gives out connections that the other side has
+//! confirmed.
+//!
+//! ```no_run
+//! use simopen_peer::{Peer, PeerConfig};
+//! use simopen_protocol::{identity::UserId, technique::{SynOwner, Technique}, token::Token};
+//! use tokio::io::AsyncWriteExt;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret = Token::parse("wxyz…")?;
+//! let config = PeerConfig::new("192.0.2.1:7000".parse()?, UserId::new("alice")?, secret);
+//! let (peer, _incoming) = Peer::login(config).await?;
+//!
+//! let bob = UserId::new("bob")?;
+//! let mut connection = peer.connect(&bob, Technique::ForgedSynAck(SynOwner::Userspace)).await?;
+//! connection.stream.write_all(b"straight through both firewalls").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! What it is not: there is no encryption of the peer's own here yet. The greeting shows that the
+//! other end is the one that the broker named, to everybody who cannot read the control link.
 #![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod greet;
+mod link;
+mod peer;
+mod ports;
+mod world;
+
+pub use config::{PeerConfig, SynCaptureWay};
+pub use error::{ConnectError, LoginError};
+pub use peer::{Connection, Incoming, Observation, Peer};

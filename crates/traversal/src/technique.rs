@@ -87,12 +87,10 @@ impl Opener {
     pub(crate) fn new(config: &AttemptConfig, role: Role, entropy: Entropy) -> Option<Self> {
         match config.technique {
             Technique::SimultaneousOpen => Some(Self::SimultaneousOpen(SimultaneousOpen)),
-            Technique::ForgedSynAck(SynOwner::Kernel) => {
-                Some(Self::KernelSyn(KernelSyn::new(role)))
-            }
-            Technique::ForgedSynAck(SynOwner::Userspace) => {
-                Some(Self::UserspaceSyn(UserspaceSyn::new(config, role, entropy)))
-            }
+            Technique::ForgedSynAck(owner) => Some(match owner {
+                SynOwner::Kernel => Self::KernelSyn(KernelSyn::new(role)),
+                SynOwner::Userspace => Self::UserspaceSyn(UserspaceSyn::new(config, role, entropy)),
+            }),
             // A technique of a newer protocol.
             _ => None,
         }

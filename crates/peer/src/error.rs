@@ -1,0 +1,70 @@
+//! What keeps a peer from logging in or connecting.
+
+use std::io;
+use std::net::SocketAddr;
+
+use simopen_device::DeviceError;
+use simopen_traversal::{Failure, Side};
+use thiserror::Error;
+
+/// What keeps a peer from logging in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The broker cannot be reached.
+    #[error("the broker at {broker} cannot be reached: {source}")]
+    Unreachable {
+        /// Where it was sought.
+        broker: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The broker refused.
+    #[error("the broker refused the login: {0}")]
+    Refused(String),
+    /// The link broke before the answer.
+    #[error("the link to the broker broke before it answered")]
+    LinkLost,
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Entropy(#[source] io::Error),
+}
+
+/// What keeps a peer from connecting to another.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The attempt was made and failed.
+    #[error("{}", in_words(.0))]
+    Failed(Failure),
+    /// A system call failed on this side.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The control link is gone; log in again.
+    #[error("the control link to the broker is gone: log in again")]
+    LinkLost,
+}
+
+impl ConnectError {
+    /// The attempt's failure, where one was made.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Device(_) | Self::LinkLost => None,
+        }
+    }
+}
+
+fn in_words(failure: &Failure) -> String {
+    let side = match failure.seen_by {
+        Side::Own => "",
+        Side::Peer => "on the other side: ",
+    };
+    let syns = match failure.syns {
+        0 => String::new(),
+        1 => " (after 1 SYN)".to_owned(),
+        many => format!(" (after {many} SYNs)"),
+    };
+    format!("{side}{}{syns}", failure.cause.sentence())
+}

@@ -1,0 +1,237 @@
+//! A logged-in peer.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use simopen_device::gateway::{default_gateway_v4, default_gateway_v6};
+use simopen_device::handover::own_window_scale;
+use simopen_packet::{Entropy, Timestamp};
+use simopen_protocol::control::{ConnectionRequest, Login};
+use simopen_protocol::identity::{PeerId, SessionId, UserId};
+use simopen_protocol::technique::Technique;
+use simopen_traversal::{Attempt, AttemptConfig, Event, FromBroker, Role, SynTemplate};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use crate::config::PeerConfig;
+use crate::error::{ConnectError, LoginError};
+use crate::link::Link;
+use crate::ports::{Port, Ports, Prober};
+use crate::world::{Context, drive};
+
+/// Connections that nobody has taken yet; beyond, requests wait.
+const BACKLOG: usize = 16;
+
+/// A logged-in peer. It logs out when the last clone and its [`Incoming`] are dropped.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    config: PeerConfig,
+    link: Link,
+    ports: Ports,
+    id: PeerId,
+}
+
+/// Connections that other peers opened to this one.
+#[derive(Debug)]
+pub struct Incoming {
+    connections: mpsc::Receiver<Result<Connection, ConnectError>>,
+}
+
+/// Something that happened in one of this peer's attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// Which side of the session this peer is.
+    pub role: Role,
+    /// The session, once the broker has named it.
+    pub session: Option<SessionId>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A connection that the other side has confirmed.
+#[derive(Debug)]
+pub struct Connection {
+    /// A plain kernel socket.
+    pub stream: TcpStream,
+    /// The session that opened it.
+    pub session: SessionId,
+    /// Which side of it this peer is.
+    pub role: Role,
+    /// When this side's kernel said ESTABLISHED.
+    pub established_at: Timestamp,
+    /// Forwards the packets of a flow that goes by a TUN route.
+    route: Option<JoinHandle<()>>,
+}
+
+impl Connection {
+    pub(crate) const fn new(
+        stream: TcpStream,
+        session: SessionId,
+        role: Role,
+        established_at: Timestamp,
+        route: Option<JoinHandle<()>>,
+    ) -> Self {
+        Self { stream, session, role, established_at, route }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(route) = &self.route {
+            route.abort();
+        }
+    }
+}
+
+impl Peer {
+    /// Logs in and begins to keep proven ports ready.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError`] when the broker cannot be reached or refuses.
+    pub async fn login(config: PeerConfig) -> Result<(Self, Incoming), LoginError> {
+        let (asked, requests) = mpsc::unbounded_channel();
+        let login = Login { user: config.user.clone(), secret: config.secret };
+        let (link, logged_in) = Link::open(config.broker, login, asked).await?;
+        let prober = Prober {
+            address: link.local.ip(),
+            broker: config.broker,
+            peer: logged_in.peer,
+            secret: logged_in.probe_secret,
+            clock: config.clock,
+        };
+        let ports = Ports::spawn(prober, config.ports);
+        let peer = Self { config, link, ports, id: logged_in.peer };
+        let (sender, connections) = mpsc::channel(BACKLOG);
+        tokio::spawn(peer.clone().respond_to(requests, sender));
+        Ok((peer, Incoming { connections }))
+    }
+
+    /// This device's number at the broker.
+    #[must_use]
+    pub const fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// The measured round trip to the broker.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.link.round_trip()
+    }
+
+    /// Waits until a port is proven to the broker, so that a request costs no extra round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::LinkLost`] when the peer has ended.
+    pub async fn ready(&self) -> Result<(), ConnectError> {
+        self.ports.ready().await.ok_or(ConnectError::LinkLost)
+    }
+
+    /// Opens a connection to another user.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] with one cause.
+    pub async fn connect(
+        &self,
+        to: &UserId,
+        technique: Technique,
+    ) -> Result<Connection, ConnectError> {
+        let port = self.ports.take().await.ok_or(ConnectError::LinkLost)?;
+        let config = self.attempt_config(technique, &port);
+        let attempt = Attempt::originate(config, to.clone(), entropy()?, self.config.clock.now());
+        let (to_attempt, from_broker) = mpsc::unbounded_channel();
+        drive(attempt, self.context(port, to_attempt, from_broker)).await
+    }
+
+    async fn respond_to(
+        self,
+        mut requests: mpsc::UnboundedReceiver<ConnectionRequest>,
+        connections: mpsc::Sender<Result<Connection, ConnectError>>,
+    ) {
+        loop {
+            let request = tokio::select! {
+                request = requests.recv() => request,
+                () = connections.closed() => return,
+            };
+            let Some(request) = request else {
+                return;
+            };
+            debug!(user = %request.user, technique = %request.technique, "asked for a connection");
+            let (peer, connections) = (self.clone(), connections.clone());
+            tokio::spawn(async move {
+                let connection = peer.respond(&request).await;
+                // Whoever took connections may have gone away.
+                let _ = connections.send(connection).await;
+            });
+        }
+    }
+
+    async fn respond(&self, request: &ConnectionRequest) -> Result<Connection, ConnectError> {
+        let port = self.ports.take().await.ok_or(ConnectError::LinkLost)?;
+        let (to_attempt, from_broker) = mpsc::unbounded_channel();
+        if !self.link.subscribe(request.session, &to_attempt).await {
+            return Err(ConnectError::LinkLost);
+        }
+        let config = self.attempt_config(request.technique, &port);
+        let attempt = Attempt::respond(config, request, entropy()?, self.config.clock.now());
+        drive(attempt, self.context(port, to_attempt, from_broker)).await
+    }
+
+    fn context(
+        &self,
+        port: Port,
+        to_attempt: mpsc::UnboundedSender<FromBroker>,
+        from_broker: mpsc::UnboundedReceiver<FromBroker>,
+    ) -> Context {
+        Context {
+            config: self.config.clone(),
+            link: self.link.clone(),
+            port,
+            from_broker,
+            to_attempt,
+        }
+    }
+
+    fn attempt_config(&self, technique: Technique, port: &Port) -> AttemptConfig {
+        let local = port.proven.local;
+        let syn = SynTemplate {
+            ttl: self.config.userspace_ttl,
+            mss: if local.is_ipv4() { 1460 } else { 1440 },
+            // Without the figure the option stays out, which only costs throughput.
+            window_scale: own_window_scale().ok(),
+            ..SynTemplate::default()
+        };
+        AttemptConfig {
+            technique,
+            local,
+            broker: self.config.broker.ip(),
+            gateway: self.config.gateway.or_else(|| gateway_for(local.ip())),
+            round_trip: self.round_trip(),
+            kernel_ttl: self.config.kernel_ttl,
+            syn,
+        }
+    }
+}
+
+impl Incoming {
+    /// The next connection, or why one did not come about. `None` once the peer has logged out.
+    pub async fn next(&mut self) -> Option<Result<Connection, ConnectError>> {
+        self.connections.recv().await
+    }
+}
+
+fn gateway_for(local: IpAddr) -> Option<IpAddr> {
+    if local.is_ipv4() { default_gateway_v4() } else { default_gateway_v6() }
+}
+
+fn entropy() -> Result<Entropy, ConnectError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        simopen_device::DeviceError::system("getrandom", "32 bytes", std::io::Error::other(error))
+    })?;
+    Ok(Entropy::new(bytes))
+}

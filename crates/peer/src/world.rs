@@ -1,0 +1,348 @@
+//! The world that turns one attempt: real sockets, real captures, real time.
+
+mod capture;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use simopen_device::DeviceError;
+use simopen_device::capture::{Direction, TunRouteCapture, TunRouteConfig};
+use simopen_device::clock::Clock;
+use simopen_device::filter::{Scope, Selection};
+use simopen_device::handover::{Installation, install};
+use simopen_device::raw::RawSender;
+use simopen_device::socket::{DialOptions, bind_dialer};
+use simopen_device::swallow::SwallowingPort;
+use simopen_packet::{MAX_SYN_LEN, Syn, SynAck};
+use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, FromBroker, Handshake};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use self::capture::Capture;
+use crate::config::{PeerConfig, SynCaptureWay};
+use crate::error::ConnectError;
+use crate::greet::greet;
+use crate::link::Link;
+use crate::peer::{Connection, Observation};
+use crate::ports::{Port, sleep_until};
+
+/// Where a flow that is captured by a route stands in for the real address: addresses that are
+/// set aside for benchmarks of devices (RFC 2544, RFC 5180) and so in use by nobody.
+const STAND_IN_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const STAND_IN_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
+
+/// What an attempt is driven with.
+pub(crate) struct Context {
+    pub(crate) config: PeerConfig,
+    pub(crate) link: Link,
+    pub(crate) port: Port,
+    pub(crate) from_broker: mpsc::UnboundedReceiver<FromBroker>,
+    /// The other end, given to the link with each request.
+    pub(crate) to_attempt: mpsc::UnboundedSender<FromBroker>,
+}
+
+/// Turns the attempt until it ends.
+pub(crate) async fn drive(
+    mut attempt: Attempt,
+    context: Context,
+) -> Result<Connection, ConnectError> {
+    let mut world = World::new(context);
+    loop {
+        world.drain(&mut attempt).await;
+        match attempt.outcome() {
+            Some(AttemptOutcome::Confirmed) => return world.connection(&attempt),
+            Some(AttemptOutcome::Failed(failure)) => return Err(ConnectError::Failed(failure)),
+            None => {}
+        }
+        let happened = world.wait(&attempt).await;
+        world.apply(happened, &mut attempt);
+    }
+}
+
+/// Something for the attempt.
+enum Happened {
+    Message(FromBroker),
+    LinkLost,
+    Packet(Direction, Vec<u8>),
+    Dialled(DialOutcome),
+    Greeted(Option<TcpStream>),
+    TimeOut,
+}
+
+struct World {
+    context: Context,
+    clock: Clock,
+    link_is_up: bool,
+    capture: Option<Capture>,
+    dialling: Option<TcpStream>,
+    swallower: Option<SwallowingPort>,
+    established: Option<TcpStream>,
+    greeting: Option<JoinHandle<io::Result<Option<TcpStream>>>>,
+    confirmed: Option<TcpStream>,
+}
+
+impl World {
+    fn new(context: Context) -> Self {
+        Self {
+            clock: context.config.clock,
+            context,
+            link_is_up: true,
+            capture: None,
+            dialling: None,
+            swallower: None,
+            established: None,
+            greeting: None,
+            confirmed: None,
+        }
+    }
+
+    /// Carries out everything that the attempt wants done.
+    async fn drain(&mut self, attempt: &mut Attempt) {
+        loop {
+            // Commands first: a SYN that is reported shall have left.
+            while let Some(command) = attempt.poll_command() {
+                if let Err(error) = self.carry_out(command) {
+                    warn!(%error, "the attempt ends on this side");
+                    attempt.handle_outcome(DialOutcome::LocalError, self.clock.now());
+                }
+            }
+            while let Some(event) = attempt.poll_event() {
+                debug!(?event, "attempt");
+                if let Some(observer) = &self.context.config.observer {
+                    let observation =
+                        Observation { role: attempt.role(), session: attempt.session(), event };
+                    // Whoever looked on may have gone away.
+                    let _ = observer.send(observation);
+                }
+            }
+            self.begin_greeting(attempt);
+            let Some(message) = attempt.poll_message() else {
+                break;
+            };
+            if !self.context.link.request(message, &self.context.to_attempt).await {
+                attempt.handle_link_lost(self.clock.now());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), DeviceError> {
+        match command {
+            Command::Dial { local, remote, ttl, handshake } => {
+                // BBR would keep the short way to the broker for the path's.
+                let through_broker = handshake == Handshake::ThroughBroker;
+                let congestion_control = through_broker.then(|| "cubic".to_owned());
+                let options = DialOptions { ttl, congestion_control, ..DialOptions::default() };
+                self.dial(local, remote, &options)
+            }
+            Command::Swallow { local } => {
+                self.swallower = Some(SwallowingPort::bind(local)?);
+                let selection = Selection {
+                    local_port: local.port(),
+                    remote: None,
+                    scope: Scope::OwnSynsAndIncoming,
+                };
+                self.capture = Some(Capture::packet_socket(&selection)?);
+                Ok(())
+            }
+            Command::Emit(syn) => emit(&syn),
+            Command::Install { own, answer } => self.install(&own, &answer),
+            Command::Abandon => {
+                self.capture = None;
+                self.dialling = None;
+                self.swallower = None;
+                self.established = None;
+                self.greeting = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn dial(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        options: &DialOptions,
+    ) -> Result<(), DeviceError> {
+        let (capture, from) = match &self.context.config.capture {
+            SynCaptureWay::PacketSocket => {
+                let selection = Selection {
+                    local_port: local.port(),
+                    remote: Some(remote),
+                    scope: Scope::OwnSyns,
+                };
+                (Capture::packet_socket(&selection)?, local)
+            }
+            SynCaptureWay::TunRoute { interface, syn_ttl } => {
+                let stand_in = match local.ip() {
+                    IpAddr::V4(_) => IpAddr::V4(STAND_IN_V4),
+                    IpAddr::V6(_) => IpAddr::V6(STAND_IN_V6),
+                };
+                let route = TunRouteCapture::open(TunRouteConfig {
+                    tun: format!("simopen{}", local.port()),
+                    interface: interface.clone(),
+                    local,
+                    remote,
+                    stand_in,
+                    table: u32::from(local.port()),
+                    mtu: 1500,
+                    syn_ttl: Some(*syn_ttl),
+                    scope: Scope::OwnSyns,
+                })?;
+                (Capture::tun_route(route)?, SocketAddr::new(stand_in, local.port()))
+            }
+        };
+        let dialer = bind_dialer(from, options)?;
+        // Open and filtered before the dial, so that no SYN is missed.
+        self.capture = Some(capture);
+        self.dialling = Some(into_tokio(dialer.connect(remote)?)?);
+        Ok(())
+    }
+
+    fn install(&mut self, own: &Syn, answer: &SynAck) -> Result<(), DeviceError> {
+        let installation = Installation::from_handshake(own, answer).map_err(device_error)?;
+        self.established = Some(into_tokio(install(&installation).map_err(device_error)?)?);
+        // After the connect of the installed socket, so that the port was never without a holder.
+        self.swallower = None;
+        self.capture = None;
+        Ok(())
+    }
+
+    /// Once the connection stands, the two sides show who they are.
+    fn begin_greeting(&mut self, attempt: &mut Attempt) {
+        if self.established.is_some() && attempt.established_at().is_none() {
+            attempt.handle_outcome(DialOutcome::Established, self.clock.now());
+        }
+        if let Some(stream) = self.established.take_if(|_| attempt.established_at().is_some())
+            && let Some(greetings) = attempt.greetings()
+        {
+            self.greeting = Some(tokio::spawn(greet(stream, greetings, attempt.role())));
+        }
+    }
+
+    async fn wait(&mut self, attempt: &Attempt) -> Happened {
+        let deadline = attempt.poll_timeout().map(|(at, _)| self.clock.instant(at));
+        tokio::select! {
+            biased;
+            message = self.context.from_broker.recv(), if self.link_is_up => {
+                message.map_or(Happened::LinkLost, Happened::Message)
+            }
+            (direction, packet) = next_packet(&mut self.capture) => Happened::Packet(direction, packet),
+            outcome = dial_end(self.dialling.as_ref()) => Happened::Dialled(outcome),
+            stream = greeted(&mut self.greeting) => Happened::Greeted(stream),
+            () = sleep_until(deadline) => Happened::TimeOut,
+        }
+    }
+
+    fn apply(&mut self, happened: Happened, attempt: &mut Attempt) {
+        let now = self.clock.now();
+        match happened {
+            Happened::Message(message) => attempt.handle_message(&message, now),
+            Happened::LinkLost => {
+                self.link_is_up = false;
+                attempt.handle_link_lost(now);
+            }
+            Happened::Packet(Direction::Outgoing, packet) => {
+                // The own SYN that was emitted raw is seen too; it was counted when it left.
+                if self.dialling.is_some() {
+                    attempt.handle_syn(&packet, now);
+                }
+            }
+            Happened::Packet(Direction::Incoming, packet) => attempt.handle_packet(&packet, now),
+            Happened::Dialled(DialOutcome::Established) => {
+                self.established = self.dialling.take();
+            }
+            Happened::Dialled(outcome) => {
+                self.dialling = None;
+                attempt.handle_outcome(outcome, now);
+            }
+            Happened::Greeted(stream) => {
+                self.greeting = None;
+                self.confirmed = stream;
+                if self.confirmed.is_some() {
+                    attempt.handle_greeting(now);
+                } else {
+                    attempt.handle_wrong_greeting(now);
+                }
+            }
+            Happened::TimeOut => attempt.handle_timeout(now),
+        }
+    }
+
+    fn connection(self, attempt: &Attempt) -> Result<Connection, ConnectError> {
+        let (Some(stream), Some(session), Some(established_at)) =
+            (self.confirmed, attempt.session(), attempt.established_at())
+        else {
+            return Err(ConnectError::LinkLost);
+        };
+        // A flow that goes by a TUN route needs its owner for as long as it lives.
+        let route = self.capture.and_then(Capture::into_route);
+        Ok(Connection::new(stream, session, attempt.role(), established_at, route))
+    }
+}
+
+fn emit(syn: &Syn) -> Result<(), DeviceError> {
+    let mut buffer = [0; MAX_SYN_LEN];
+    let length = syn.emit(&mut buffer).expect("the buffer takes the longest SYN");
+    let packet = buffer.get(..length).unwrap_or_default();
+    // A raw IP socket, so that the own host's connection tracking sees the SYN too.
+    let raw = RawSender::for_endpoint(syn.destination)?;
+    raw.send(packet).map_err(|error| DeviceError::system("send", syn.destination, error))
+}
+
+fn into_tokio(stream: std::net::TcpStream) -> Result<TcpStream, DeviceError> {
+    TcpStream::from_std(stream)
+        .map_err(|error| DeviceError::system("register", "the socket", error))
+}
+
+fn device_error(error: simopen_device::handover::HandoverError) -> DeviceError {
+    DeviceError::system("install", "the connection", io::Error::other(error))
+}
+
+async fn next_packet(capture: &mut Option<Capture>) -> (Direction, Vec<u8>) {
+    match capture {
+        Some(capture) => capture.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn dial_end(dialling: Option<&TcpStream>) -> DialOutcome {
+    let Some(stream) = dialling else {
+        return std::future::pending().await;
+    };
+    match dialled(stream).await {
+        Ok(()) => DialOutcome::Established,
+        Err(error) => {
+            debug!(%error, "the dial ended");
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => DialOutcome::Refused,
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                    DialOutcome::Unreachable
+                }
+                io::ErrorKind::PermissionDenied => DialOutcome::Prohibited,
+                io::ErrorKind::TimedOut => DialOutcome::TimedOut,
+                _ => DialOutcome::LocalError,
+            }
+        }
+    }
+}
+
+/// Waits until a nonblocking dial has ended.
+pub(crate) async fn dialled(stream: &TcpStream) -> io::Result<()> {
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+async fn greeted(
+    greeting: &mut Option<JoinHandle<io::Result<Option<TcpStream>>>>,
+) -> Option<TcpStream> {
+    let Some(task) = greeting else {
+        return std::future::pending().await;
+    };
+    task.await.ok().and_then(Result::ok).flatten()
+}
