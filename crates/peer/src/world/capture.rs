@@ -66,7 +66,7 @@ impl<C: SynCapture> AsRawFd for Polled<C> {
 
 fn register<C: SynCapture>(capture: Polled<C>) -> Result<AsyncFd<Polled<C>>, DeviceError> {
     AsyncFd::register(capture)
-        .map_err(|error| DeviceError::system("register", "the capture", error))
+        .map_err(|error| DeviceError::system("register", "the capture", error.into()))
 }
 
 async fn next<C: SynCapture>(capture: &mut AsyncFd<Polled<C>>) -> (Direction, Vec<u8>) {
