@@ -46,6 +46,8 @@ struct QuotedLayout {
     protocol: u8,
     /// Where the transport header starts within the quote.
     transport: u16,
+    /// Bytes of the quote; what a buffer holds behind them is under no checksum.
+    length: u16,
 }
 
 /// Which of the two ends of a packet is meant.
@@ -69,6 +71,8 @@ impl Layout {
                 let quoted = message.quoted.map(|quoted| QuotedLayout {
                     protocol: quoted.protocol,
                     transport: quoted.header_len,
+                    // A quote is shorter than the packet around it.
+                    length: quoted.bytes.len() as u16,
                 });
                 (carried, quoted)
             }
@@ -244,13 +248,12 @@ impl Layout {
         else {
             return false;
         };
-        let Some((ip, transport)) = quote.split_at_mut_checked(usize::from(quoted.transport))
+        let Some((ip, transport)) = quote
+            .get_mut(..usize::from(quoted.length))
+            .and_then(|quote| quote.split_at_mut_checked(usize::from(quoted.transport)))
         else {
             return false;
         };
-        if transport.len() < 8 {
-            return false;
-        }
         let Some(message_change) = quoted.rewrite(self.family, ip, transport, end, to) else {
             return false;
         };
@@ -288,9 +291,13 @@ impl QuotedLayout {
             *port = new;
         }
         if let Some(checksum) = self.checksum_offset().and_then(|at| field(transport, at)) {
-            // A UDP checksum of zero says that there is none (RFC 768).
+            // A UDP checksum of zero says that there is none, so one that comes to zero is written
+            // as its other form (RFC 768).
             if self.protocol == TCP || *checksum != [0, 0] {
-                let new = segment.apply(*checksum);
+                let new = match segment.apply(*checksum) {
+                    [0, 0] if self.protocol != TCP => [0xff, 0xff],
+                    new => new,
+                };
                 message.replace(checksum, &new);
                 *checksum = new;
             }

@@ -115,7 +115,7 @@ pub struct TcpSegment<'a> {
 
 impl<'a> TcpSegment<'a> {
     /// Reads a segment that fills `bytes`; `offset` is where they start in the packet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(bytes: &'a [u8], offset: u16) -> Result<Self, ParseError> {
         let Some((header, rest)) = bytes.split_first_chunk::<TCP_HEADER_LEN>() else {
             return Err(truncated(TCP_HEADER_LEN, bytes.len(), offset));

@@ -1,49 +1,12 @@
 //! No bytes make anything panic.
 
 use proptest::{collection::vec, prelude::*};
-use simopen_packet::{
-    IcmpError, Packet, Syn, SynAck, SynOptions, Ttl, error_quoting, reset_answering,
+use simopen_packet::{IcmpError, Packet, error_quoting};
+
+use crate::{
+    exercise::exercise,
+    strategy::{emitted_syn, syns, v4, v6},
 };
-
-use crate::strategy::{emitted_syn, syns, v4, v6};
-
-/// Calls everything that takes bytes from outside.
-fn exercise(bytes: &[u8]) {
-    let mut buffer = [0; 1280];
-    let _ = Syn::parse(bytes);
-    let _ = SynAck::parse(bytes);
-    let _ = Packet::verify_checksums(bytes);
-    if let Ok(options) = SynOptions::parse(bytes) {
-        options.emit(&mut buffer).unwrap();
-        assert!(options.unknown().count() <= 20);
-    }
-    let Ok(packet) = Packet::parse(bytes) else {
-        return;
-    };
-    let _ = packet.to_string();
-    let _ = reset_answering(&packet, &mut buffer);
-    for from in [v4(9, 0), v6(9, 0)] {
-        if let Some(length) = error_quoting(IcmpError::TimeExceeded, from.ip(), bytes, &mut buffer)
-        {
-            Packet::verify_checksums(&buffer[..length]).unwrap();
-        }
-    }
-    let layout = packet.layout();
-    let mut copy = bytes.to_vec();
-    for to in [v4(3, 3), v6(3, 3)] {
-        layout.set_source(&mut copy, to);
-        layout.set_destination(&mut copy, to);
-        layout.set_quoted_source(&mut copy, to);
-        layout.set_quoted_destination(&mut copy, to);
-        layout.set_outer_source_addr(&mut copy, to.ip());
-        layout.set_outer_destination_addr(&mut copy, to.ip());
-        // The layout of one packet on the bytes of another, much shorter one.
-        layout.set_source(&mut copy.clone()[..bytes.len() / 2], to);
-        layout.set_quoted_source(&mut copy.clone()[..bytes.len() / 2], to);
-    }
-    layout.decrement_ttl(&mut copy);
-    layout.set_ttl(&mut [], Ttl(1));
-}
 
 /// Bytes that look like IP, with the protocols and extension headers that lead deeper.
 fn likely_packets() -> impl Strategy<Value = Vec<u8>> {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test takes for granted ends it where it fails")]
 
 mod closed_port;
+#[path = "../corpus/exercise.rs"]
+mod exercise;
 mod forging;
 mod hostile;
 mod icmp_errors;

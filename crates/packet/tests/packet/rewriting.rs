@@ -243,3 +243,17 @@ fn bytes_shorter_than_those_that_were_parsed_are_left_alone() {
         assert_eq!(short, error[..length]);
     }
 }
+
+#[test]
+fn bytes_behind_a_short_quote_are_no_part_of_it() {
+    let segment = emitted(&segment(v4(1, 1), v4(2, 2)), &[], &[]);
+    let short = error_about(&segment, v4(9, 0), 28);
+    let padded = [&short[..], &[0xff; 20]].concat();
+    let layout = Packet::parse(&padded).unwrap().layout();
+    let mut bytes = padded.clone();
+
+    assert!(layout.set_quoted_source(&mut bytes, v4(3, 3)));
+
+    assert_eq!(bytes[56..], [0xff; 20]);
+    assert_eq!(Packet::verify_checksums(&bytes), Ok(()));
+}
