@@ -12,7 +12,7 @@ use alloc::{boxed::Box, vec, vec::Vec};
 /// [`as_mut_slice`](Self::as_mut_slice) is the whole capacity, to read a packet into;
 /// [`set_len`](Self::set_len) then says how much of it the packet fills. A fresh loan has length
 /// zero; what an earlier packet left in it is not cleared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PacketBuffer {
     bytes: Box<[u8]>,
     len: u32,

@@ -4,19 +4,20 @@ mod hop;
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
-use simopen_nat::Middlebox;
+use simopen_nat::{Middlebox, Side};
 use simopen_packet::{Entropy, Layout, Packet, Timestamp};
 
 use crate::{
     buffer::{BufferCount, BufferPool, PacketBuffer},
     deadline::DeadlineHeap,
     draw::DrawRoot,
+    flight::{Flight, FlightId, Flights},
     graph::{End, Graph, LinkId, NodeId, NodeKind, PortId},
     journal::{
         DeliveryCounts, DropReason, FabricEvent, Happening, Journal, Origin, PacketKind,
         PacketSummary, Place, Stats,
     },
-    link::{Flight, Lane, LaneId, LinkStats},
+    link::{Lane, LaneId, LinkStats},
     router::Router,
 };
 
@@ -26,6 +27,7 @@ pub struct Fabric {
     ports: Vec<Port>,
     nodes: Vec<Node>,
     lanes: Vec<Lane>,
+    flights: Flights,
     link_names: Vec<String>,
     deadlines: DeadlineHeap,
     deliveries: VecDeque<Delivery>,
@@ -58,6 +60,7 @@ impl Fabric {
             pool: BufferPool::new(graph.packet_capacity),
             journal: Journal::new(graph.journal_capacity),
             deliveries: VecDeque::new(),
+            flights: Flights::default(),
             stats: Stats::default(),
             ports,
             nodes,
@@ -209,76 +212,78 @@ impl Fabric {
         self.stats.entered += 1;
         let origin = Origin::Port(port);
         let Some(Reading { kind, layout, len, link_local }) = read(packet.as_slice()) else {
-            let ended = Ended { packet, origin, at: ingress };
-            return self.end(port.into(), DropReason::Malformed, ended);
+            return self.end_packet(port.into(), DropReason::Malformed, packet, origin, ingress);
         };
         packet.set_len(len);
-        let flight = Flight { due: ingress, ingress, origin, kind, layout, packet };
+        let id = self.flights.insert(Flight { ingress, origin, kind, layout, packet });
         let here = &self.ports[port.index()];
         let refusal = match here.out {
             _ if !here.enabled => DropReason::PortCutOff,
             _ if link_local => DropReason::LinkLocal,
             None => DropReason::Unlinked,
             Some(lane) => {
-                self.note(port.into(), Happening::Entered, &flight);
-                return self.launch(lane, flight);
+                self.note(port.into(), Happening::Entered, id, ingress);
+                return self.launch(lane, id, ingress);
             }
         };
-        self.end(port.into(), refusal, flight.into());
+        self.end(port.into(), refusal, id, ingress);
     }
 
     /// Takes the first packet off `lane` to where the lane ends.
     #[inline]
     fn arrival(&mut self, lane: LaneId) {
-        let index = lane.index();
-        let Some(flight) = self.lanes[index].pop() else { return };
-        self.deadlines.set(self.lane_source(lane), self.lanes[index].head());
-        match self.lanes[index].target {
-            End::Port(port) => self.deliver(port, flight),
-            End::Router(node) => self.route(node, lane, flight),
-            End::Inside(node) => self.pass(node, simopen_nat::Side::Inside, flight),
-            End::Outside(node) => self.pass(node, simopen_nat::Side::Outside, flight),
+        let road = &mut self.lanes[lane.index()];
+        let Some((due, id)) = road.pop() else { return };
+        let (head, target) = (road.head(), road.target);
+        self.deadlines.set(self.lane_source(lane), head);
+        match target {
+            End::Port(port) => self.deliver(port, id, due),
+            End::Router(node) => self.route(node, lane, id, due),
+            End::Inside(node) => self.pass(node, Side::Inside, id, due),
+            End::Outside(node) => self.pass(node, Side::Outside, id, due),
         }
     }
 
     #[inline]
-    fn deliver(&mut self, port: PortId, flight: Flight) {
+    fn deliver(&mut self, port: PortId, id: FlightId, due: Timestamp) {
         if !self.ports[port.index()].enabled {
-            return self.end(port.into(), DropReason::PortCutOff, flight.into());
+            return self.end(port.into(), DropReason::PortCutOff, id, due);
         }
-        self.note(port.into(), Happening::Delivered, &flight);
-        self.counts.count(port, flight.kind, flight.origin);
+        self.note(port.into(), Happening::Delivered, id, due);
+        let Flight { ingress, origin, kind, packet, .. } = self.flights.remove(id);
+        self.counts.count(port, kind, origin);
         self.stats.delivered += 1;
-        let Flight { due, ingress, origin, packet, .. } = flight;
         self.deliveries.push_back(Delivery { port, packet, due, entered_at: origin, ingress });
     }
 
-    /// Puts a packet that is at the start of `lane` onto it.
+    /// Puts a packet that is at the start of `lane` at `at` onto it.
     #[inline]
-    fn launch(&mut self, lane: LaneId, flight: Flight) {
+    fn launch(&mut self, lane: LaneId, id: FlightId, at: Timestamp) {
+        let packet = &self.flights.get(id).packet;
         let road = &mut self.lanes[lane.index()];
-        let flow = if road.has_chance() { hop::flow_of(flight.packet.as_slice()) } else { None };
+        let flow = if road.has_chance() { hop::flow_of(packet.as_slice()) } else { None };
         let before = road.head();
-        match road.admit(flight, flow) {
+        match road.admit(id, at, packet.len(), flow) {
             Ok(()) => {
                 let head = road.head();
                 if head != before {
                     self.deadlines.set(self.lane_source(lane), head);
                 }
             }
-            Err((refusal, flight)) => {
+            Err(refusal) => {
                 let link = road.link;
-                self.end(link.into(), refusal.into(), flight.into());
+                self.end(link.into(), refusal.into(), id, at);
             }
         }
     }
 
     /// Journals what happened to a packet of a kind that is journalled.
     #[inline]
-    fn note(&mut self, place: Place, what: Happening, flight: &Flight) {
+    fn note(&mut self, place: Place, what: Happening, id: FlightId, at: Timestamp) {
+        let flight = self.flights.get(id);
         if flight.kind.is_journalled() {
-            let bytes = flight.packet.as_slice();
-            self.write(place, what, bytes_summary(bytes, flight.origin), flight.due);
+            let summary = summary(flight.packet.as_slice(), flight.origin);
+            self.write(place, what, summary, at);
         }
     }
 
@@ -295,13 +300,26 @@ impl Fabric {
 
     /// Ends a packet's way: counts it, journals it and takes its buffer back.
     #[cold]
-    fn end(&mut self, place: Place, reason: DropReason, ended: Ended) {
+    fn end(&mut self, place: Place, reason: DropReason, id: FlightId, at: Timestamp) {
+        let Flight { packet, origin, .. } = self.flights.remove(id);
+        self.end_packet(place, reason, packet, origin, at);
+    }
+
+    #[cold]
+    fn end_packet(
+        &mut self,
+        place: Place,
+        reason: DropReason,
+        packet: PacketBuffer,
+        origin: Origin,
+        at: Timestamp,
+    ) {
         self.stats.count_drop(reason);
         if reason != DropReason::LinkLocal {
-            let summary = bytes_summary(ended.packet.as_slice(), ended.origin);
-            self.write(place, Happening::Dropped(reason), summary, ended.at);
+            let summary = summary(packet.as_slice(), origin);
+            self.write(place, Happening::Dropped(reason), summary, at);
         }
-        self.pool.put(ended.packet);
+        self.pool.put(packet);
     }
 
     /// Middleboxes come first among the sources of deadlines: a timer that is due together with a
@@ -388,19 +406,6 @@ enum NodeState {
     Middlebox(hop::MiddleboxHop),
 }
 
-/// What is left of a packet that ends.
-struct Ended {
-    packet: PacketBuffer,
-    origin: Origin,
-    at: Timestamp,
-}
-
-impl From<Flight> for Ended {
-    fn from(flight: Flight) -> Self {
-        Self { packet: flight.packet, origin: flight.origin, at: flight.due }
-    }
-}
-
 impl From<PortId> for Place {
     fn from(port: PortId) -> Self {
         Self::Port(port)
@@ -440,6 +445,6 @@ fn read(bytes: &[u8]) -> Option<Reading> {
     })
 }
 
-fn bytes_summary(bytes: &[u8], origin: Origin) -> Option<PacketSummary> {
+fn summary(bytes: &[u8], origin: Origin) -> Option<PacketSummary> {
     Packet::parse(bytes).ok().map(|packet| PacketSummary::of(&packet, origin))
 }

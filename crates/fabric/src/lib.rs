@@ -97,6 +97,7 @@ mod buffer;
 mod deadline;
 mod draw;
 mod fabric;
+mod flight;
 mod graph;
 mod journal;
 mod link;

@@ -3,13 +3,12 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use simopen_packet::{Layout, Timestamp};
+use simopen_packet::Timestamp;
 
 use crate::{
-    buffer::PacketBuffer,
     draw::{DrawKey, DrawRoot, FlowKey, FlowTable},
+    flight::FlightId,
     graph::{End, LinkId},
-    journal::{Origin, PacketKind},
 };
 
 /// Bytes that may wait before a rated link unless the specification says otherwise: 256 KiB, the
@@ -88,18 +87,6 @@ pub struct LinkStats {
     pub reordered: u64,
 }
 
-/// A packet on its way along a lane.
-#[derive(Clone, Debug)]
-pub(crate) struct Flight {
-    /// When it is due at the end of the lane; before it is admitted, when it came to its start.
-    pub(crate) due: Timestamp,
-    pub(crate) ingress: Timestamp,
-    pub(crate) origin: Origin,
-    pub(crate) kind: PacketKind,
-    pub(crate) layout: Layout,
-    pub(crate) packet: PacketBuffer,
-}
-
 /// One direction of a link: twice the link's number, and one more for the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneId(pub(crate) u32);
@@ -137,7 +124,8 @@ pub(crate) struct Lane {
     delay: u64,
     rate: Option<Rate>,
     chance: Option<Chance>,
-    flights: VecDeque<Flight>,
+    /// Who arrives when, in this order.
+    flights: VecDeque<(Timestamp, FlightId)>,
 }
 
 impl Lane {
@@ -170,12 +158,12 @@ impl Lane {
     /// When the first packet on the lane is due at its end.
     #[inline]
     pub(crate) fn head(&self) -> Option<Timestamp> {
-        self.flights.front().map(|flight| flight.due)
+        self.flights.front().map(|(due, _)| *due)
     }
 
-    /// Takes off the first packet.
+    /// Takes off the first packet and says when it was due.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Flight> {
+    pub(crate) fn pop(&mut self) -> Option<(Timestamp, FlightId)> {
         self.flights.pop_front()
     }
 
@@ -190,50 +178,52 @@ impl Lane {
         self.chance.is_some()
     }
 
-    /// Takes a packet that came to the lane's start at `flight.due`, or gives it back.
+    /// Takes a packet of `len` bytes that came to the lane's start at `at`, or says why not.
     #[inline]
     pub(crate) fn admit(
         &mut self,
-        mut flight: Flight,
+        id: FlightId,
+        at: Timestamp,
+        len: usize,
         flow: Option<FlowKey>,
-    ) -> Result<(), (Refusal, Flight)> {
-        let mut leaves = flight.due;
+    ) -> Result<(), Refusal> {
+        let mut leaves = at;
         if let Some(rate) = &mut self.rate {
-            let Some(end) = rate.serialize(flight.due, flight.packet.len()) else {
+            let Some(end) = rate.serialize(at, len) else {
                 // The draw of this packet is spent all the same: what befalls the next one does
                 // not depend on the queue, which other flows fill as well.
                 if let (Some(chance), Some(flow)) = (&mut self.chance, flow) {
                     chance.flows.entry(flow).packets += 1;
                 }
                 self.stats.queue_full += 1;
-                return Err((Refusal::QueueFull, flight));
+                return Err(Refusal::QueueFull);
             };
             leaves = end;
         }
-        flight.due = later(leaves, self.delay);
+        let mut due = later(leaves, self.delay);
         if let (Some(chance), Some(flow)) = (&mut self.chance, flow) {
-            let Some(due) = chance.befall(flow, flight.due) else {
+            let Some(drawn) = chance.befall(flow, due) else {
                 self.stats.lost += 1;
-                return Err((Refusal::Lost, flight));
+                return Err(Refusal::Lost);
             };
-            flight.due = due;
+            due = drawn;
         }
         self.stats.carried += 1;
-        self.insert(flight);
+        self.insert(due, id);
         Ok(())
     }
 
     /// Puts the packet behind all that are due no later. Without jitter that is the end, except
     /// where the world hands in packets in another order than that of their ingress times.
     #[inline]
-    fn insert(&mut self, flight: Flight) {
+    fn insert(&mut self, due: Timestamp, id: FlightId) {
         match self.flights.back() {
-            Some(last) if last.due > flight.due => {
+            Some((last, _)) if *last > due => {
                 self.stats.reordered += 1;
-                let place = self.flights.partition_point(|other| other.due <= flight.due);
-                self.flights.insert(place, flight);
+                let place = self.flights.partition_point(|(other, _)| *other <= due);
+                self.flights.insert(place, (due, id));
             }
-            Some(_) | None => self.flights.push_back(flight),
+            Some(_) | None => self.flights.push_back((due, id)),
         }
     }
 }

@@ -5,11 +5,12 @@ use core::net::{IpAddr, SocketAddr};
 use simopen_nat::{Middlebox, Side, Verdict};
 use simopen_packet::{IcmpError, Layout, Packet, Timestamp, error_quoting};
 
-use super::{DropReason, Ended, Fabric, Happening, NodeState, Origin};
+use super::{DropReason, Fabric, Happening, NodeState, Origin, PacketBuffer};
 use crate::{
     draw::FlowKey,
+    flight::{Flight, FlightId},
     graph::NodeId,
-    link::{Flight, LaneId, Refusal},
+    link::{LaneId, Refusal},
 };
 
 /// A middlebox between its two lanes.
@@ -59,9 +60,10 @@ impl Fabric {
     /// A packet comes to the router `node` at the end of `arrived`. The order of the checks is
     /// that of Linux: source, own address, TTL, route.
     #[inline]
-    pub(super) fn route(&mut self, node: NodeId, arrived: LaneId, mut flight: Flight) {
+    pub(super) fn route(&mut self, node: NodeId, arrived: LaneId, id: FlightId, at: Timestamp) {
         let NodeState::Router(router) = &self.nodes[node.index()].state else { return };
-        let bytes = flight.packet.as_slice();
+        let flight = self.flights.get_mut(id);
+        let bytes = flight.packet.packet_mut();
         let layout = flight.layout;
         let decision = match layout.destination_addr(bytes) {
             None => Route::Drop(DropReason::Malformed),
@@ -77,16 +79,16 @@ impl Fabric {
         };
         match decision {
             Route::Forward(lane) => {
-                layout.decrement_ttl(flight.packet.packet_mut());
-                self.launch(lane, flight);
+                layout.decrement_ttl(bytes);
+                self.launch(lane, id, at);
             }
             Route::Expire => {
                 let back = layout.source_addr(bytes).and_then(|source| {
                     Some((router.address_towards(source)?, router.route(source)?))
                 });
-                self.expire(node, back, flight);
+                self.expire(node, back, id, at);
             }
-            Route::Drop(reason) => self.end(node.into(), reason, flight.into()),
+            Route::Drop(reason) => self.end(node.into(), reason, id, at),
         }
     }
 
@@ -99,48 +101,53 @@ impl Fabric {
     /// DEVIATION: Linux tracks a packet before it checks the TTL. Here an expiring packet that is
     /// not addressed to the box does not reach the machine.
     #[inline]
-    pub(super) fn pass(&mut self, node: NodeId, from: Side, mut flight: Flight) {
+    pub(super) fn pass(&mut self, node: NodeId, from: Side, id: FlightId, at: Timestamp) {
         let NodeState::Middlebox(hop) = &mut self.nodes[node.index()].state else { return };
-        let at = flight.due;
-        let bytes = flight.packet.as_slice();
+        let flight = self.flights.get_mut(id);
+        let bytes = flight.packet.packet_mut();
         let layout = flight.layout;
         let external = hop.machine.external();
+        let back = hop.lane(from).map(|lane| (external, lane));
         let expires = expires(layout, bytes);
-        let for_box = || layout.destination_addr(bytes) == Some(external);
-        if expires && !for_box() {
-            let back = hop.lane(from).map(|lane| (external, lane));
-            return self.expire(node, back, flight);
+        if expires && layout.destination_addr(bytes) != Some(external) {
+            return self.expire(node, back, id, at);
         }
-        let time = hop.advance(at);
         // The machine rewrites in place; an ICMP error quotes what came.
         let original = expires.then(|| {
             let mut copy = self.pool.take();
-            // Both buffers have the pool's capacity, so it fits.
-            let _ = copy.fill(bytes);
-            copy
+            copy.fill(bytes).ok().map(|()| copy)
         });
-        let verdict = hop.machine.handle_packet(from, flight.packet.packet_mut(), time);
+        let time = hop.advance(at);
+        let verdict = hop.machine.handle_packet(from, bytes, time);
         let onward = hop.lane(from.other());
-        let back = hop.lane(from).map(|lane| (external, lane));
         self.drain_journal(node, at);
         match (verdict, original) {
-            (Verdict::Forward | Verdict::Untranslated, Some(original)) => {
-                let rewritten = core::mem::replace(&mut flight.packet, original);
-                self.pool.put(rewritten);
-                self.expire(node, back, flight);
-            }
             (Verdict::Forward | Verdict::Untranslated, None) => {
+                let flight = self.flights.get_mut(id);
                 layout.decrement_ttl(flight.packet.packet_mut());
-                self.forward_from(node, onward, flight);
+                self.forward_from(node, onward, id, at);
+            }
+            (Verdict::Forward | Verdict::Untranslated, Some(original)) => {
+                self.restore(id, original);
+                self.expire(node, back, id, at);
             }
             (Verdict::Drop(reason), original) => {
-                if let Some(copy) = original {
-                    self.pool.put(copy);
+                if let Some(original) = original {
+                    self.restore(id, original);
                 }
-                self.end(node.into(), DropReason::Middlebox(reason), flight.into());
+                self.end(node.into(), DropReason::Middlebox(reason), id, at);
             }
         }
         self.settle_middlebox(node, at);
+    }
+
+    /// Puts `original`, the copy that was made before a machine rewrote the packet, in its place.
+    #[cold]
+    fn restore(&mut self, id: FlightId, original: Option<PacketBuffer>) {
+        if let Some(original) = original {
+            let rewritten = core::mem::replace(&mut self.flights.get_mut(id).packet, original);
+            self.pool.put(rewritten);
+        }
     }
 
     /// The timer of the middlebox `node` is due.
@@ -189,22 +196,27 @@ impl Fabric {
 
     /// Sends a packet on from a middlebox.
     #[inline]
-    fn forward_from(&mut self, node: NodeId, lane: Option<LaneId>, flight: Flight) {
+    fn forward_from(&mut self, node: NodeId, lane: Option<LaneId>, id: FlightId, at: Timestamp) {
         let Some(lane) = lane else {
-            return self.end(node.into(), DropReason::Unlinked, flight.into());
+            return self.end(node.into(), DropReason::Unlinked, id, at);
         };
-        self.note(node.into(), Happening::Passed, &flight);
-        self.launch(lane, flight);
+        self.note(node.into(), Happening::Passed, id, at);
+        self.launch(lane, id, at);
     }
 
     /// Ends a packet whose TTL is used up at `node` and answers it from the address and along the
     /// lane of `back`, where there are such.
     #[cold]
-    fn expire(&mut self, node: NodeId, back: Option<(IpAddr, LaneId)>, flight: Flight) {
-        let at = flight.due;
+    fn expire(
+        &mut self,
+        node: NodeId,
+        back: Option<(IpAddr, LaneId)>,
+        id: FlightId,
+        at: Timestamp,
+    ) {
         let answer = back.and_then(|(own, lane)| {
             let mut answer = self.pool.take();
-            let quoted = flight.packet.as_slice();
+            let quoted = self.flights.get(id).packet.as_slice();
             match error_quoting(IcmpError::TimeExceeded, own, quoted, answer.as_mut_slice()) {
                 Some(len) => {
                     answer.set_len(len);
@@ -216,32 +228,26 @@ impl Fabric {
                 }
             }
         });
-        self.note(node.into(), Happening::TtlExceeded, &flight);
-        self.end(node.into(), DropReason::TtlExceeded, flight.into());
+        self.note(node.into(), Happening::TtlExceeded, id, at);
+        self.end(node.into(), DropReason::TtlExceeded, id, at);
         if let Some((lane, answer)) = answer {
             self.emit(node, Some(lane), answer, at);
         }
     }
 
     /// Sends a packet that `node` made at `at`.
-    fn emit(
-        &mut self,
-        node: NodeId,
-        lane: Option<LaneId>,
-        packet: super::PacketBuffer,
-        at: Timestamp,
-    ) {
+    fn emit(&mut self, node: NodeId, lane: Option<LaneId>, packet: PacketBuffer, at: Timestamp) {
         let origin = Origin::Node(node);
         self.stats.emitted += 1;
         let Some(super::Reading { kind, layout, .. }) = super::read(packet.as_slice()) else {
-            return self.end(node.into(), DropReason::Malformed, Ended { packet, origin, at });
+            return self.end_packet(node.into(), DropReason::Malformed, packet, origin, at);
         };
-        let flight = Flight { due: at, ingress: at, origin, kind, layout, packet };
+        let id = self.flights.insert(Flight { ingress: at, origin, kind, layout, packet });
         let Some(lane) = lane else {
-            return self.end(node.into(), DropReason::Unlinked, flight.into());
+            return self.end(node.into(), DropReason::Unlinked, id, at);
         };
-        self.note(node.into(), Happening::Emitted, &flight);
-        self.launch(lane, flight);
+        self.note(node.into(), Happening::Emitted, id, at);
+        self.launch(lane, id, at);
     }
 }
 
