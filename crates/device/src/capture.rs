@@ -5,12 +5,14 @@
 //! dialling socket, and keeps ICMP errors away from that socket.
 
 mod packet_socket;
+mod stream;
 mod tun_route;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 pub use packet_socket::PacketSocketCapture;
+pub use stream::CaptureStream;
 pub use tun_route::{TunRouteCapture, TunRouteConfig};
 
 /// A source of captured packets.

@@ -53,7 +53,8 @@ pub enum DeviceError {
 
 impl DeviceError {
     /// Wraps what the kernel said about `call` on `object`.
-    pub(crate) fn system(call: &'static str, object: impl fmt::Display, source: io::Error) -> Self {
+    #[must_use]
+    pub fn system(call: &'static str, object: impl fmt::Display, source: io::Error) -> Self {
         let advice = Advice::on(call, &source);
         Self::System { call, object: object.to_string(), advice, source }
     }

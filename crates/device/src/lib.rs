@@ -55,6 +55,7 @@ pub mod capture;
 pub mod clock;
 mod error;
 pub mod filter;
+pub mod gateway;
 pub mod handover;
 pub mod interface;
 pub mod namespace;
@@ -65,5 +66,6 @@ pub mod swallow;
 mod syscall;
 pub mod tun;
 pub mod user_namespace;
+pub mod wait;
 
 pub use error::{Advice, DeviceError};

@@ -183,10 +183,8 @@ async fn prove(prober: Prober) -> Result<Port, ProbeError> {
             Ok(Port { proven, probe: wire.stream })
         }
         Ok(Reply::LoggedIn(_) | Reply::Accepted(_) | Reply::Done) => Err(ProbeError::Lost),
-        Err(name) => Err(ProbeError::Refused(match name.cause() {
-            Cause::Unspecified => name.0,
-            cause => cause.sentence().into(),
-        })),
+        Err(name) if name.cause() == Cause::Unspecified => Err(ProbeError::Refused(name.0)),
+        Err(name) => Err(ProbeError::Refused(name.cause().sentence().into())),
     }
 }
 

@@ -1,12 +1,10 @@
 //! The world that turns one attempt: real sockets, real captures, real time.
 
-mod capture;
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use simopen_device::DeviceError;
-use simopen_device::capture::{Direction, TunRouteCapture, TunRouteConfig};
+use simopen_device::capture::{CaptureStream, Direction, TunRouteCapture, TunRouteConfig};
 use simopen_device::clock::Clock;
 use simopen_device::filter::{Scope, Selection};
 use simopen_device::handover::{Installation, install};
@@ -20,7 +18,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use self::capture::Capture;
 use crate::config::{PeerConfig, SynCaptureWay};
 use crate::error::ConnectError;
 use crate::greet::greet;
@@ -37,6 +34,7 @@ const STAND_IN_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
 pub(crate) struct Context {
     pub(crate) config: PeerConfig,
     pub(crate) link: Link,
+    #[expect(dead_code, reason = "held: its connection keeps the box's mapping alive")]
     pub(crate) port: Port,
     pub(crate) from_broker: mpsc::UnboundedReceiver<FromBroker>,
     /// The other end, given to the link with each request.
@@ -75,7 +73,7 @@ struct World {
     context: Context,
     clock: Clock,
     link_is_up: bool,
-    capture: Option<Capture>,
+    capture: Option<CaptureStream>,
     dialling: Option<TcpStream>,
     swallower: Option<SwallowingPort>,
     established: Option<TcpStream>,
@@ -103,7 +101,7 @@ impl World {
         loop {
             // Commands first: a SYN that is reported shall have left.
             while let Some(command) = attempt.poll_command() {
-                if let Err(error) = self.carry_out(command) {
+                if let Err(error) = self.carry_out(&command) {
                     warn!(%error, "the attempt ends on this side");
                     attempt.handle_outcome(DialOutcome::LocalError, self.clock.now());
                 }
@@ -127,8 +125,8 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, command: Command) -> Result<(), DeviceError> {
-        match command {
+    fn carry_out(&mut self, command: &Command) -> Result<(), DeviceError> {
+        match *command {
             Command::Dial { local, remote, ttl, handshake } => {
                 // BBR would keep the short way to the broker for the path's.
                 let through_broker = handshake == Handshake::ThroughBroker;
@@ -143,7 +141,7 @@ impl World {
                     remote: None,
                     scope: Scope::OwnSynsAndIncoming,
                 };
-                self.capture = Some(Capture::packet_socket(&selection)?);
+                self.capture = Some(CaptureStream::packet_socket(&selection)?);
                 Ok(())
             }
             Command::Emit(syn) => emit(&syn),
@@ -173,7 +171,7 @@ impl World {
                     remote: Some(remote),
                     scope: Scope::OwnSyns,
                 };
-                (Capture::packet_socket(&selection)?, local)
+                (CaptureStream::packet_socket(&selection)?, local)
             }
             SynCaptureWay::TunRoute { interface, syn_ttl } => {
                 let stand_in = match local.ip() {
@@ -191,7 +189,7 @@ impl World {
                     syn_ttl: Some(*syn_ttl),
                     scope: Scope::OwnSyns,
                 })?;
-                (Capture::tun_route(route)?, SocketAddr::new(stand_in, local.port()))
+                (CaptureStream::tun_route(route)?, SocketAddr::new(stand_in, local.port()))
             }
         };
         let dialer = bind_dialer(from, options)?;
@@ -278,7 +276,7 @@ impl World {
             return Err(ConnectError::LinkLost);
         };
         // A flow that goes by a TUN route needs its owner for as long as it lives.
-        let route = self.capture.and_then(Capture::into_route);
+        let route = self.capture.filter(CaptureStream::stands_in_the_way).map(keep_going);
         Ok(Connection::new(stream, session, attempt.role(), established_at, route))
     }
 }
@@ -301,12 +299,32 @@ fn device_error(error: simopen_device::handover::HandoverError) -> DeviceError {
     DeviceError::system("install", "the connection", io::Error::other(error))
 }
 
-async fn next_packet(capture: &mut Option<Capture>) -> (Direction, Vec<u8>) {
+async fn next_packet(capture: &mut Option<CaptureStream>) -> (Direction, Vec<u8>) {
     match capture {
-        Some(capture) => capture.next().await,
+        Some(capture) => match capture.next().await {
+            Ok(captured) => captured,
+            Err(error) => {
+                // Without its capture the attempt ends by its timers.
+                warn!(%error, "the capture failed");
+                std::future::pending().await
+            }
+        },
         None => std::future::pending().await,
     }
 }
+
+fn keep_going(mut capture: CaptureStream) -> JoinHandle<()> {
+    tokio::spawn(async move { while capture.next().await.is_ok() {} })
+}
+
+/// How the kernel's errors on a dial read.
+const DIAL_ENDS: [(io::ErrorKind, DialOutcome); 5] = [
+    (io::ErrorKind::ConnectionRefused, DialOutcome::Refused),
+    (io::ErrorKind::HostUnreachable, DialOutcome::Unreachable),
+    (io::ErrorKind::NetworkUnreachable, DialOutcome::Unreachable),
+    (io::ErrorKind::PermissionDenied, DialOutcome::Prohibited),
+    (io::ErrorKind::TimedOut, DialOutcome::TimedOut),
+];
 
 async fn dial_end(dialling: Option<&TcpStream>) -> DialOutcome {
     let Some(stream) = dialling else {
@@ -316,15 +334,8 @@ async fn dial_end(dialling: Option<&TcpStream>) -> DialOutcome {
         Ok(()) => DialOutcome::Established,
         Err(error) => {
             debug!(%error, "the dial ended");
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => DialOutcome::Refused,
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-                    DialOutcome::Unreachable
-                }
-                io::ErrorKind::PermissionDenied => DialOutcome::Prohibited,
-                io::ErrorKind::TimedOut => DialOutcome::TimedOut,
-                _ => DialOutcome::LocalError,
-            }
+            let known = DIAL_ENDS.iter().find(|(kind, _)| *kind == error.kind());
+            known.map_or(DialOutcome::LocalError, |(_, outcome)| *outcome)
         }
     }
 }

@@ -248,8 +248,8 @@ fn speak_and_answer(mut a: &TcpStream, mut b: &TcpStream) {
     assert_eq!(&buffer, b"answers.");
 }
 
-/// No probe came first and nothing was sent twice: each side's first segment with bytes is its
-/// only one, and A's is the very first packet.
+/// A's data are the very first packet, and neither side ever probed the other's window. (A busy
+/// machine may make a kernel send a segment twice; that proves nothing.)
 fn check_journal(wire: &[Passed], port: u16, pair: &Pair) {
     let of_pair = |it: &&Passed| it.packet().tcp().is_some_and(|tcp| tcp.source_port == port);
     let wire: Vec<_> = wire.iter().filter(of_pair).collect();
@@ -263,11 +263,9 @@ fn check_journal(wire: &[Passed], port: u16, pair: &Pair) {
     check_clock(&first, pair);
     for (from, sequence) in [(From::A, pair.syn_a.sequence), (From::B, pair.syn_b.sequence)] {
         let sent: Vec<_> = wire.iter().filter(|it| it.from == from).collect();
-        let carrying = |it: &&&&Passed| !it.packet().tcp().unwrap().payload.is_empty();
-        assert_eq!(sent.iter().filter(carrying).count(), 1, "{lines:#?}");
-        // A zero-window probe would carry a number that is acknowledged already.
-        let low = |it: &&&&Passed| it.packet().tcp().unwrap().sequence == sequence;
-        assert_eq!(sent.iter().filter(low).count(), 0, "{lines:#?}");
+        // A window probe carries a number that is acknowledged already: the SYN's own.
+        let probes = |it: &&&Passed| it.packet().tcp().unwrap().sequence == sequence;
+        assert!(!sent.iter().any(probes), "{lines:#?}");
     }
     assert!(wire.iter().all(|it| !flags(it).contains(TcpFlags::RST)), "{lines:#?}");
     assert!(wire.iter().all(|it| !flags(it).contains(TcpFlags::SYN)), "{lines:#?}");
@@ -290,7 +288,6 @@ fn check_clock(first: &Packet<'_>, pair: &Pair) {
 fn check_agreement(stream: &TcpStream, own: Offer, peer: Offer) {
     let info = socket::tcp_info(stream).unwrap();
     assert_eq!(info.state, TcpState::Established);
-    assert_eq!(info.retransmissions, 0);
     assert!(!info.has_microsecond_timestamps);
     let scales = own.window_scale.zip(peer.window_scale).unwrap_or_default();
     assert_eq!((info.receive_window_scale, info.send_window_scale), scales);
