@@ -3,6 +3,7 @@
 //! 1,000 established connections send by turns in both directions, a packet every 4 µs of the
 //! fabric's time, so that some 2,500 are in flight on legs of 10 ms. Middleboxes track strictly,
 //! with timers and journal on. The hosts' part, writing a packet into its buffer, is not timed.
+#![expect(clippy::unwrap_used, reason = "what a bench cannot do ends it")]
 
 use std::{
     hint::black_box,
