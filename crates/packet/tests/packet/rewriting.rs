@@ -257,3 +257,21 @@ fn bytes_behind_a_short_quote_are_no_part_of_it() {
     assert_eq!(bytes[56..], [0xff; 20]);
     assert_eq!(Packet::verify_checksums(&bytes), Ok(()));
 }
+
+#[test]
+fn a_layout_reads_addresses_and_ttl_as_they_are_after_rewriting() {
+    for (header, to) in
+        [(segment(v4(1, 1), v4(2, 2)), v4(3, 3)), (segment(v6(1, 1), v6(2, 2)), v6(3, 3))]
+    {
+        let mut bytes = emitted(&header, &[], &[]);
+        let layout = Packet::parse(&bytes).unwrap().layout();
+
+        layout.set_source(&mut bytes, to);
+        layout.set_ttl(&mut bytes, Ttl(9));
+
+        assert_eq!(layout.source_addr(&bytes), Some(to.ip()));
+        assert_eq!(layout.destination_addr(&bytes), Some(header.destination.ip()));
+        assert_eq!(layout.ttl(&bytes), Ttl(9));
+        assert_eq!(layout.source_addr(&bytes[..8]), None);
+    }
+}
