@@ -51,6 +51,13 @@ impl Answers {
         from: IpAddr,
         offending: &[u8],
     ) -> bool {
+        // A box whose own address is of the other family speaks from the address that was asked.
+        let from = match Packet::parse(offending) {
+            Ok(packet) if packet.ip.destination.is_ipv4() != from.is_ipv4() => {
+                packet.ip.destination
+            }
+            Ok(_) | Err(_) => from,
+        };
         self.queue(side, |buffer| error_quoting(error, from, offending, buffer))
     }
 
@@ -91,10 +98,11 @@ impl Answers {
 
     /// Answers one SYN whose time has come, and says to whom.
     pub(crate) fn answer_held(&mut self, from: IpAddr, now: Timestamp) -> Option<Endpoint> {
-        let held = self.held.pop_front_if(|held| held.due <= now)?;
-        let packet = &held.packet[..held.length];
-        let source = if let Ok(view) = Packet::parse(packet) { view.ip.destination } else { from };
-        self.icmp(Side::Outside, IcmpError::PortUnreachable, source, packet);
+        if self.next_due()? > now {
+            return None;
+        }
+        let held = self.held.pop_front()?;
+        self.icmp(Side::Outside, IcmpError::PortUnreachable, from, &held.packet[..held.length]);
         Some(held.remote)
     }
 

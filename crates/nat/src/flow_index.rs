@@ -31,7 +31,7 @@ impl FlowHasher {
     }
 
     /// Hashes a flow.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, flow: &Flow) -> FlowHash {
         let [near_high, near_low] = halves(&flow.near);
         let [remote_high, remote_low] = halves(&flow.remote);
@@ -77,7 +77,7 @@ impl FlowIndex {
     }
 
     /// Finds the session under a hash for which `is_it` says yes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, hash: FlowHash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len() - 1;
         let mut at = self.home(hash.0);

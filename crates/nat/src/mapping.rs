@@ -10,7 +10,7 @@ use core::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::port_allocation::PortOverloading;
+use crate::port_allocation::{PortOverloading, PortSet, search_order};
 
 /// Which outbound packets of one inside endpoint share one outside endpoint. May grow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -65,11 +65,14 @@ pub(crate) struct Mappings {
     free: Vec<MappingId>,
     by_inside: BTreeMap<(Endpoint, Scope), MappingId>,
     by_external: BTreeMap<(Endpoint, Scope), MappingId>,
+    /// The outside ports in use, where each has one owner; a firewall, which has many outside
+    /// addresses, never asks.
+    taken: PortSet,
 }
 
 impl Mappings {
     /// An empty table.
-    pub(crate) const fn new(behaviour: Mapping, overloading: PortOverloading) -> Self {
+    pub(crate) fn new(behaviour: Mapping, overloading: PortOverloading) -> Self {
         Self {
             overloading,
             behaviour,
@@ -77,6 +80,7 @@ impl Mappings {
             free: Vec::new(),
             by_inside: BTreeMap::new(),
             by_external: BTreeMap::new(),
+            taken: PortSet::new(),
         }
     }
 
@@ -90,9 +94,18 @@ impl Mappings {
         self.by_external.get(&(external, self.external_scope(remote))).copied()
     }
 
-    /// Whether a new mapping towards `remote` may take this outside endpoint.
-    pub(crate) fn is_free(&self, external: Endpoint, remote: Endpoint) -> bool {
-        self.inbound(external, remote).is_none()
+    /// The first port from `start` on that a new mapping towards `remote` may take at `address`.
+    pub(crate) fn next_free_port(
+        &self,
+        address: Ipv6Addr,
+        start: u16,
+        remote: Endpoint,
+    ) -> Option<u16> {
+        match self.overloading {
+            PortOverloading::Off => self.taken.next_free(start),
+            PortOverloading::ByRemote => search_order(start)
+                .find(|port| self.inbound(Endpoint { address, port: *port }, remote).is_none()),
+        }
     }
 
     /// Opens a mapping that has no session yet; `external` must be free.
@@ -105,6 +118,7 @@ impl Mappings {
         let scope = self.behaviour.scope(remote);
         let mapping = OpenMapping { inside, external, scope, sessions: 0 };
         let id = self.store(mapping);
+        self.taken.insert(external.port);
         self.by_inside.insert((inside, scope), id);
         self.by_external.insert((external, self.external_scope(remote)), id);
         id
@@ -128,6 +142,7 @@ impl Mappings {
             return;
         }
         let mapping = *mapping;
+        self.taken.remove(mapping.external.port);
         self.by_inside.remove(&(mapping.inside, mapping.scope));
         self.by_external.remove(&(mapping.external, self.stored_scope(mapping.scope)));
         self.free.push(id);

@@ -3,7 +3,7 @@
 mod icmp_errors;
 mod opening;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -20,6 +20,7 @@ use crate::mapping::Mappings;
 use crate::session::Sessions;
 use crate::spec::{InboundBareSyn, InvalidOutbound, MiddleboxSpec, Role, UnsolicitedSyn};
 use crate::stats::Stats;
+use crate::tcp_tracking::lifetime::Lifetimes;
 use crate::tcp_tracking::{Outcome, Rules};
 
 /// What becomes of a packet. Complete: it will not grow.
@@ -52,6 +53,7 @@ pub enum Timer {
 pub struct Middlebox {
     spec: MiddleboxSpec,
     external: IpAddr,
+    lifetimes: Lifetimes,
     generator: ChaCha20Rng,
     sessions: Sessions,
     mappings: Mappings,
@@ -65,12 +67,10 @@ pub struct Middlebox {
 enum Decision {
     /// Not at all.
     AsItIs,
-    Source(Layout, SocketAddr),
-    Destination(Layout, SocketAddr),
-    /// An ICMP error from outside: its destination and the source of the packet it quotes.
-    QuotedSource(Layout, SocketAddr),
-    /// An ICMP error from inside: the destination of the packet it quotes, and its own source.
-    QuotedDestination(Layout, SocketAddr),
+    /// The source of a segment from inside, the destination of one from outside.
+    Segment(Layout, Endpoint),
+    /// The same for an ICMP error, and the other end of the packet that it quotes.
+    Quote(Layout, Endpoint),
     Untranslated(DropReason),
     Drop(DropReason),
 }
@@ -90,6 +90,7 @@ impl Middlebox {
         Self {
             spec,
             external,
+            lifetimes: Lifetimes::new(&spec.timers),
             generator,
             sessions: Sessions::new(translated_to, hasher),
             mappings: Mappings::new(spec.mapping, spec.port_overloading),
@@ -107,20 +108,8 @@ impl Middlebox {
     pub fn handle_packet(&mut self, from: Side, packet: &mut [u8], now: Timestamp) -> Verdict {
         match self.decide(from, packet, now) {
             Decision::AsItIs => {}
-            Decision::Source(layout, to) => {
-                layout.set_source(packet, to);
-            }
-            Decision::Destination(layout, to) => {
-                layout.set_destination(packet, to);
-            }
-            Decision::QuotedSource(layout, to) => {
-                layout.set_outer_destination_addr(packet, to.ip());
-                layout.set_quoted_source(packet, to);
-            }
-            Decision::QuotedDestination(layout, to) => {
-                layout.set_outer_source_addr(packet, to.ip());
-                layout.set_quoted_destination(packet, to);
-            }
+            Decision::Segment(layout, to) => translate(from, packet, layout, to),
+            Decision::Quote(layout, to) => translate_quote(from, packet, layout, to),
             Decision::Untranslated(reason) => {
                 let packet = summary(from, packet);
                 self.journal.write(now, JournalEvent::LeftUntranslated { packet, reason });
@@ -221,26 +210,28 @@ impl Middlebox {
             && self.answers.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     fn decide(&mut self, from: Side, bytes: &[u8], now: Timestamp) -> Decision {
         if self.spec.role == Role::Transparent {
             return Decision::AsItIs;
         }
-        let Ok(packet) = Packet::parse(bytes) else {
+        // By reference: a packet is long, and a copy of it costs as much as the lookup.
+        let packet = &Packet::parse(bytes);
+        let Ok(packet) = packet else {
             return Decision::Drop(DropReason::Malformed);
         };
-        if has_mapped_address(&packet) {
+        if has_mapped_address(packet) {
             return Decision::Drop(DropReason::Malformed);
         }
         match &packet.transport {
-            Transport::Tcp(segment) => self.handle_segment(from, &packet, segment, bytes, now),
-            Transport::Icmp(message) => self.handle_icmp(from, &packet, message, now),
+            Transport::Tcp(segment) => self.handle_segment(from, packet, segment, bytes, now),
+            Transport::Icmp(message) => self.handle_icmp(from, packet, message, now),
             Transport::Fragment => Decision::Drop(DropReason::Fragment),
             Transport::Other => Decision::Drop(DropReason::UnsupportedProtocol),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_segment(
         &mut self,
         from: Side,
@@ -274,7 +265,7 @@ impl Middlebox {
     }
 
     /// The session of a flow, unless its time is over.
-    #[inline]
+    #[inline(always)]
     fn find_live(&mut self, flow: &Flow, now: Timestamp) -> Option<u32> {
         let id = self.sessions.find(flow)?;
         if self.sessions.get(id).deadline > now {
@@ -285,7 +276,7 @@ impl Middlebox {
     }
 
     /// Lets tracking judge a segment of an open session.
-    #[inline]
+    #[inline(always)]
     fn follow(
         &mut self,
         id: u32,
@@ -297,7 +288,7 @@ impl Middlebox {
         let rules = Rules {
             tracking: self.spec.tracking,
             on_reset: self.spec.on_reset,
-            timers: &self.spec.timers,
+            lifetimes: &self.lifetimes,
         };
         let session = self.sessions.get_mut(id);
         let old = session.tracking.state();
@@ -305,7 +296,7 @@ impl Middlebox {
         let outcome = session.tracking.follow(segment, direction, &rules);
         let new = session.tracking.state();
         match outcome {
-            Outcome::Accepted(Some(timeout)) => self.sessions.refresh(id, now + timeout),
+            Outcome::Accepted(Some(lifetime)) => self.sessions.refresh(id, lifetime.from(now)),
             Outcome::Accepted(None) | Outcome::Ignored | Outcome::Ended => {}
             Outcome::Invalid(reason) => return Followed::Invalid(reason),
             Outcome::Reopening => return Followed::Reopening,
@@ -330,21 +321,12 @@ impl Middlebox {
     }
 
     /// How a packet of a session is changed on its way.
-    #[inline]
+    #[inline(always)]
     fn translate(&self, id: u32, from: Side, packet: &Packet<'_>) -> Decision {
         if self.spec.role != Role::Nat {
             return Decision::AsItIs;
         }
-        let session = self.sessions.get(id);
-        match from {
-            Side::Inside => {
-                let external = self.sessions.external_of(session);
-                Decision::Source(packet.layout(), external.to_socket_addr())
-            }
-            Side::Outside => {
-                Decision::Destination(packet.layout(), session.inside().to_socket_addr())
-            }
-        }
+        Decision::Segment(packet.layout(), self.sessions.translated(id, from))
     }
 
     /// What becomes of a segment that tracking calls invalid: outbound it may leave as it came,
@@ -396,7 +378,7 @@ impl Middlebox {
     }
 
     /// Whether a packet cannot be meant for the way through the box.
-    #[inline]
+    #[inline(always)]
     fn misaddressed(&self, from: Side, packet: &Packet<'_>) -> Option<DropReason> {
         if self.spec.role != Role::Nat {
             return None;
@@ -431,6 +413,32 @@ enum Followed {
     Decided(Decision),
     Invalid(DropReason),
     Reopening,
+}
+
+/// Rewrites a segment.
+#[inline]
+fn translate(from: Side, packet: &mut [u8], layout: Layout, to: Endpoint) {
+    let to = to.to_socket_addr();
+    match from {
+        Side::Inside => layout.set_source(packet, to),
+        Side::Outside => layout.set_destination(packet, to),
+    };
+}
+
+/// Rewrites an ICMP error.
+#[cold]
+fn translate_quote(from: Side, packet: &mut [u8], layout: Layout, to: Endpoint) {
+    let to = to.to_socket_addr();
+    match from {
+        Side::Inside => {
+            layout.set_outer_source_addr(packet, to.ip());
+            layout.set_quoted_destination(packet, to);
+        }
+        Side::Outside => {
+            layout.set_outer_destination_addr(packet, to.ip());
+            layout.set_quoted_source(packet, to);
+        }
+    }
 }
 
 /// RFC 4291 §2.5.5.2: such addresses have no place in a header; the tables use them for IPv4.

@@ -1,6 +1,7 @@
 //! Sessions: everything that a packet of an open connection needs, in two cache lines.
 
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 use core::net::Ipv6Addr;
 
 use simopen_packet::Timestamp;
@@ -102,7 +103,7 @@ impl Sessions {
     }
 
     /// Finds the session of a flow.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
         self.index.find(self.hasher.hash(flow), |id| {
             let session = &self.slots[id as usize];
@@ -125,10 +126,13 @@ impl Sessions {
     /// The endpoint that stands for the inside host outside.
     #[inline]
     pub(crate) fn external_of(&self, session: &Session) -> Endpoint {
-        Endpoint {
-            address: self.external.unwrap_or(session.inside_address),
-            port: session.external_port,
-        }
+        self.near(session, Side::Outside)
+    }
+
+    /// The endpoint to which a packet from this side is translated.
+    #[inline]
+    pub(crate) fn translated(&self, id: u32, from: Side) -> Endpoint {
+        self.near(self.get(id), from.other())
     }
 
     /// The endpoints of a session, for the journal.
@@ -158,7 +162,7 @@ impl Sessions {
     }
 
     /// Moves the deadline of a session. Later costs nothing, earlier moves the timer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refresh(&mut self, id: u32, deadline: Timestamp) {
         let session = &mut self.slots[id as usize];
         session.deadline = deadline;
@@ -214,11 +218,15 @@ impl Sessions {
         })
     }
 
-    #[inline]
+    /// The endpoint that stands for the inside host on a side. Packets come from both sides in no
+    /// foreseeable order, so this must not branch on the side.
+    #[inline(always)]
     fn near(&self, session: &Session, side: Side) -> Endpoint {
-        match side {
-            Side::Inside => session.inside(),
-            Side::Outside => self.external_of(session),
-        }
+        let is_inside = side == Side::Inside;
+        let external = self.external.unwrap_or(session.inside_address).to_bits();
+        let inside = session.inside_address.to_bits();
+        let address = select_unpredictable(is_inside, inside, external);
+        let port = select_unpredictable(is_inside, session.inside_port, session.external_port);
+        Endpoint { address: Ipv6Addr::from_bits(address), port }
     }
 }

@@ -18,15 +18,15 @@
 //! What passes without being believed is *ignored*: it may come from a connection that is in step
 //! while the box is not. What cannot belong to the connection is *invalid*.
 
+pub(crate) mod lifetime;
 pub(crate) mod state;
 pub(crate) mod window;
-
-use core::time::Duration;
 
 use simopen_packet::{SeqNumber, TcpSegment};
 
 use crate::journal::DropReason;
-use crate::spec::{OnReset, TcpTimers, TcpTracking};
+use crate::spec::{OnReset, TcpTracking};
+use lifetime::{Lifetime, Lifetimes};
 use state::{Direction, SegmentKind, TcpState, Transition};
 use window::{Liberality, Seen, WindowVerdict};
 
@@ -37,7 +37,7 @@ const MANY_REPEATS: u8 = 3;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     /// It passes; the session lives on for this long, or as long as before.
-    Accepted(Option<Duration>),
+    Accepted(Option<Lifetime>),
     /// It passes and changes nothing.
     Ignored,
     /// It does not belong to the connection.
@@ -53,7 +53,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Rules<'a> {
     pub(crate) tracking: TcpTracking,
     pub(crate) on_reset: OnReset,
-    pub(crate) timers: &'a TcpTimers,
+    pub(crate) lifetimes: &'a Lifetimes,
 }
 
 /// The tracked state of one connection.
@@ -144,16 +144,13 @@ impl Tracking {
     }
 
     /// How long a fresh session lives.
-    pub(crate) fn initial_timeout(&self, timers: &TcpTimers) -> Duration {
-        match self.state {
-            // Nobody has answered yet: a picked-up connection may be anybody's invention.
-            TcpState::Established => timers.established.min(timers.unacknowledged),
-            other => other.timeout(timers),
-        }
+    pub(crate) fn first_lifetime(&self, lifetimes: &Lifetimes) -> Lifetime {
+        // Nobody has answered yet: a picked-up connection may be anybody's invention.
+        lifetimes.of(self.state).min(lifetimes.unacknowledged)
     }
 
     /// Takes the next segment of the connection.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn follow(
         &mut self,
         segment: &TcpSegment<'_>,
@@ -300,7 +297,7 @@ impl Tracking {
     }
 
     /// Checks the windows and goes on to the next state.
-    #[inline]
+    #[inline(always)]
     fn advance(
         &mut self,
         segment: &TcpSegment<'_>,
@@ -347,7 +344,7 @@ impl Tracking {
     }
 
     /// Enters the next state and says how long it lasts.
-    #[inline]
+    #[inline(always)]
     fn commit(
         &mut self,
         from: Direction,
@@ -378,9 +375,9 @@ impl Tracking {
         if self.reply == Reply::Seen && handshake_done {
             self.reply = Reply::Assured;
         }
-        let timeout = self.timeout(kind, rules.timers);
+        let lifetime = self.lifetime(kind, rules.lifetimes);
         self.note_reply(from);
-        Outcome::Accepted(Some(timeout))
+        Outcome::Accepted(Some(lifetime))
     }
 
     fn is_deleted_by_reset(&self, next: TcpState, on_reset: OnReset) -> bool {
@@ -392,18 +389,18 @@ impl Tracking {
     }
 
     #[inline]
-    fn timeout(&self, kind: SegmentKind, timers: &TcpTimers) -> Duration {
-        let timeout = self.state.timeout(timers);
+    fn lifetime(&self, kind: SegmentKind, lifetimes: &Lifetimes) -> Lifetime {
+        let lifetime = lifetimes.of(self.state);
         if self.last.repeats >= MANY_REPEATS {
-            return timeout.min(timers.retransmitting);
+            return lifetime.min(lifetimes.retransmitting);
         }
         if kind == SegmentKind::Rst {
-            return timers.close;
+            return lifetimes.close;
         }
         if self.seen.iter().any(Seen::waits_for_acknowledgment) {
-            return timeout.min(timers.unacknowledged);
+            return lifetime.min(lifetimes.unacknowledged);
         }
-        timeout
+        lifetime
     }
 
     #[inline]

@@ -43,10 +43,9 @@ impl Timers {
 
     /// Takes the entry of a session away.
     pub(crate) fn remove(&mut self, session: u32) {
-        let index = self.position[session as usize];
-        if index == ABSENT {
+        let Some(&index) = self.position.get(session as usize).filter(|at| **at != ABSENT) else {
             return;
-        }
+        };
         let index = index as usize;
         self.position[session as usize] = ABSENT;
         self.heap.swap_remove(index);

@@ -53,16 +53,7 @@ impl Middlebox {
         if self.spec.role != Role::Nat {
             return Decision::AsItIs;
         }
-        let session = self.sessions.get(id);
-        match from {
-            Side::Outside => {
-                Decision::QuotedSource(packet.layout(), session.inside().to_socket_addr())
-            }
-            Side::Inside => {
-                let external = self.sessions.external_of(session);
-                Decision::QuotedDestination(packet.layout(), external.to_socket_addr())
-            }
-        }
+        Decision::Quote(packet.layout(), self.sessions.translated(id, from))
     }
 }
 

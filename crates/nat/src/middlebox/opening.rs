@@ -3,13 +3,12 @@
 use simopen_packet::{Packet, TcpSegment, Timestamp};
 
 use super::{Decision, Middlebox};
-use crate::endpoint::{Endpoint, Flow, Side};
+use crate::endpoint::{Endpoint, Flow, Side, compact};
 use crate::filtering::Filtering;
 use crate::journal::{DropReason, JournalEvent};
 use crate::mapping::MappingId;
-use crate::port_allocation::{PORT_COUNT, PortOverloading};
 use crate::session::Session;
-use crate::spec::{InboundBareSyn, MidStream, Role, UnsolicitedSyn};
+use crate::spec::{InboundBareSyn, InvalidOutbound, MidStream, Role, UnsolicitedSyn};
 use crate::tcp_tracking::Tracking;
 use crate::tcp_tracking::state::SegmentKind;
 
@@ -77,7 +76,6 @@ impl Middlebox {
     }
 
     fn invalid_outbound(&self, reason: DropReason) -> Decision {
-        use crate::spec::InvalidOutbound;
         match self.spec.invalid_outbound {
             InvalidOutbound::LeavesUntranslated => Decision::Untranslated(reason),
             InvalidOutbound::Dropped => Decision::Drop(reason),
@@ -141,16 +139,11 @@ impl Middlebox {
     }
 
     fn free_endpoint(&mut self, inside: Endpoint, remote: Endpoint) -> Option<Endpoint> {
-        let exclusive = self.spec.port_overloading == PortOverloading::Off;
-        if exclusive && self.mappings.len() >= PORT_COUNT as usize {
-            return None;
-        }
-        let at = |port| Endpoint { port, ..Endpoint::new(self.external, 0) };
+        let address = compact(self.external);
         let mappings = &self.mappings;
-        self.spec
-            .port_allocation
-            .choose(inside.port, &mut self.generator, |port| mappings.is_free(at(port), remote))
-            .map(|port| Endpoint { port, ..Endpoint::new(self.external, 0) })
+        let next_free = |start| mappings.next_free_port(address, start, remote);
+        let port = self.spec.port_allocation.choose(inside.port, &mut self.generator, next_free)?;
+        Some(Endpoint { address, port })
     }
 
     fn create(
@@ -166,7 +159,7 @@ impl Middlebox {
         if self.spec.filtering == Filtering::AddressDependent {
             self.contacts.add(mapping, remote.address);
         }
-        let deadline = now + tracking.initial_timeout(&self.spec.timers);
+        let deadline = tracking.first_lifetime(&self.lifetimes).from(now);
         let session = Session::new(open.inside, open.external.port, remote, by, mapping, tracking);
         let id = self.sessions.insert(session, deadline);
         self.stats.sessions_created += 1;

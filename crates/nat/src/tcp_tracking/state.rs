@@ -33,9 +33,21 @@ pub enum TcpState {
 }
 
 impl TcpState {
+    /// All states, in the order of their numbers.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::SynSent,
+        Self::SynReceived,
+        Self::Established,
+        Self::FinWait,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::TimeWait,
+        Self::Close,
+        Self::SynSent2,
+    ];
+
     /// How long the state lasts without traffic.
-    #[inline]
-    pub(crate) const fn timeout(self, timers: &TcpTimers) -> Duration {
+    pub(crate) const fn timer(self, timers: &TcpTimers) -> Duration {
         match self {
             Self::SynSent | Self::SynSent2 => timers.syn_sent,
             Self::SynReceived => timers.syn_received,

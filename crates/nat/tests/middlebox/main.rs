@@ -1,5 +1,7 @@
 //! The middlebox from outside: packets in, packets and verdicts out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod exchange;
 mod icmp;
 mod linux_selftests;

@@ -1,0 +1,51 @@
+//! The timers of a specification, made ready for the path of every packet.
+
+use core::time::Duration;
+
+use simopen_packet::Timestamp;
+
+use super::state::TcpState;
+use crate::spec::TcpTimers;
+
+/// How long a session lives without traffic, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Lifetime(u64);
+
+impl Lifetime {
+    fn new(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// When a session ends that saw its last packet at `now`.
+    #[inline]
+    pub(crate) const fn from(self, now: Timestamp) -> Timestamp {
+        Timestamp::from_nanos(now.as_nanos().saturating_add(self.0))
+    }
+}
+
+/// The lifetime in each state, and its upper bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Lifetimes {
+    by_state: [Lifetime; TcpState::ALL.len()],
+    pub(crate) close: Lifetime,
+    pub(crate) unacknowledged: Lifetime,
+    pub(crate) retransmitting: Lifetime,
+}
+
+impl Lifetimes {
+    /// The lifetimes that the timers say.
+    pub(crate) fn new(timers: &TcpTimers) -> Self {
+        Self {
+            by_state: TcpState::ALL.map(|state| Lifetime::new(state.timer(timers))),
+            close: Lifetime::new(timers.close),
+            unacknowledged: Lifetime::new(timers.unacknowledged),
+            retransmitting: Lifetime::new(timers.retransmitting),
+        }
+    }
+
+    /// The lifetime in a state.
+    #[inline]
+    pub(crate) const fn of(&self, state: TcpState) -> Lifetime {
+        self.by_state[state as usize]
+    }
+}
