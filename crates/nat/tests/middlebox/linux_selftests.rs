@@ -11,10 +11,12 @@ fn linux() -> (Exchange, Connection) {
 
 /// The last state that the journal tells of.
 fn state(exchange: &mut Exchange) -> Option<TcpState> {
-    exchange.journal().into_iter().rev().find_map(|entry| match entry.event {
-        JournalEvent::Created { .. } => Some(TcpState::SynSent),
-        JournalEvent::Refreshed { new, .. } => Some(new),
-        _ => None,
+    let entries = exchange.journal();
+    entries.iter().rev().find_map(|entry| {
+        if let JournalEvent::Refreshed { new, .. } = entry.event {
+            return Some(new);
+        }
+        matches!(entry.event, JournalEvent::Created { .. }).then_some(TcpState::SynSent)
     })
 }
 

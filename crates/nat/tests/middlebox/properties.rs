@@ -169,17 +169,14 @@ proptest! {
         let mut outside = HashMap::new();
         run(&mut exchange, &steps);
         for entry in exchange.journal() {
-            match entry.event {
-                JournalEvent::Created { session, .. } => {
-                    let by_inside = inside.insert((session.inside, session.remote), session);
-                    let by_outside = outside.insert((session.external, session.remote), session);
-                    prop_assert_eq!((by_inside, by_outside), (None, None));
-                }
-                JournalEvent::Ended { session, .. } => {
-                    inside.remove(&(session.inside, session.remote));
-                    outside.remove(&(session.external, session.remote));
-                }
-                _ => {}
+            if let JournalEvent::Created { session, .. } = entry.event {
+                let by_inside = inside.insert((session.inside, session.remote), session);
+                let by_outside = outside.insert((session.external, session.remote), session);
+                prop_assert_eq!((by_inside, by_outside), (None, None));
+            }
+            if let JournalEvent::Ended { session, .. } = entry.event {
+                inside.remove(&(session.inside, session.remote));
+                outside.remove(&(session.external, session.remote));
             }
         }
         prop_assert_eq!(inside.len(), exchange.middlebox.session_count());
