@@ -116,11 +116,18 @@ pub(crate) fn judge_syn(
         return Err(Violation::SynMismatch);
     }
     match party.syn {
-        Some(known) if known.sequence != syn.sequence || known.options != syn.options => {
-            Err(Violation::ChangedSyn)
-        }
+        Some(known) if !is_retransmission(&known, syn) => Err(Violation::ChangedSyn),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A retransmitted SYN is the same but for its timestamp (RFC 7323 §3.2).
+fn is_retransmission(known: &Syn, again: &Syn) -> bool {
+    let offered = |syn: &Syn| {
+        let options = syn.options;
+        (options.mss, options.window_scale, options.sack_permitted, options.timestamps.is_some())
+    };
+    known.sequence == again.sequence && offered(known) == offered(again)
 }
 
 fn proven(party: &PartyState, now: Timestamp) -> Result<(), ()> {

@@ -41,6 +41,14 @@ pub(crate) struct RepairWindow {
     pub(crate) rcv_wup: u32,
 }
 
+/// Puts the calling thread into the lowest real-time class.
+pub(crate) fn round_robin_scheduling() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the pointer is valid for the call; 0 names the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sets a socket option to the value's bytes.
 pub(crate) fn set_option<T: PlainData>(
     fd: &impl AsFd,

@@ -1,2 +1,39 @@
-//! Placeholder.
+//! Experiments on real kernels: hosts in network namespaces, the network in between as one machine.
+//!
+//! A [`topology::Topology`] is the standard star: hosts `a`, `b` and `c`, each a network namespace
+//! with a kernel TCP stack of its own and one TUN port into the fabric, which one thread turns on
+//! the monotonic clock. Peers and broker in the hosts are the real ones. An [`attempt`] runs one
+//! technique through it and gives a [`result::AttemptResult`] whose timeline and counts come from
+//! the fabric's own journal. [`demo`] is a set of attempts with the outcome that each must have.
+//!
+//! ```no_run
+//! use simopen_lab::{attempt::{self, AttemptSpec}, cancel::Cancel};
+//! use simopen_protocol::technique::{SynOwner, Technique};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let spec = AttemptSpec::new(Technique::ForgedSynAck(SynOwner::Kernel));
+//! let result = attempt::run(&spec, &Cancel::never())?;
+//! assert!(result.connected);
+//! # Ok(()) }
+//! ```
+//!
+//! What it needs: network namespaces, TUN, packet and raw sockets; [`simopen_device::capability`]
+//! says what is missing and what to do about it. It leaves nothing behind: namespaces and devices
+//! have no names outside the process and go with their threads.
 #![forbid(unsafe_code)]
+
+pub mod attempt;
+pub mod cancel;
+pub mod demo;
+mod error;
+mod evidence;
+mod exchange;
+mod host;
+pub mod lateness;
+mod pcap;
+pub mod pump;
+pub mod result;
+pub mod timeline;
+pub mod topology;
+
+pub use error::LabError;

@@ -1,0 +1,53 @@
+//! What keeps an experiment from being made.
+
+use std::io;
+use std::path::PathBuf;
+
+use simopen_device::DeviceError;
+use simopen_fabric::GraphError;
+use simopen_peer::LoginError;
+use simopen_server::ServerError;
+use thiserror::Error;
+
+/// What keeps an experiment from being made. A technique that fails is no error: it is a result.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LabError {
+    /// The kernel refused something.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The plan of the network cannot be built.
+    #[error("the network cannot be built: {0}")]
+    Graph(#[from] GraphError),
+    /// The broker did not start.
+    #[error("the broker did not start: {0}")]
+    Broker(#[from] ServerError),
+    /// A peer did not log in.
+    #[error("a peer did not log in: {0}")]
+    Login(#[from] LoginError),
+    /// A host's thread or the fabric's thread has ended.
+    #[error("the thread of {0} has ended before its work was done")]
+    ThreadEnded(&'static str),
+    /// The system gives no thread, runtime or random bytes.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A capture file cannot be written.
+    #[error("the capture file {} cannot be written: {source}", path.display())]
+    CaptureFile {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It took longer than any honest run can take.
+    #[error("{0} did not come about in time")]
+    TimedOut(&'static str),
+    /// The user broke it off.
+    #[error("broken off")]
+    Cancelled,
+}
