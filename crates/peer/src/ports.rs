@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use crate::link::Wire;
-use crate::world::dialled;
+use crate::world::{close_aside, dialled};
 
 /// A proven port and the connection that proved it, which keeps the box's mapping alive.
 #[derive(Debug)]
@@ -173,6 +173,7 @@ async fn prove(prober: Prober) -> Result<Port, ProbeError> {
     let stream = TcpStream::from_std(dialer.connect(prober.broker)?)?;
     dialled(&stream).await?;
     let sequence = capture.as_mut().and_then(first_sequence);
+    close_aside(capture);
     let mut wire = Wire { stream, decoder: Decoder::new(frame::TO_PEER) };
     let probe = Probe { peer: prober.peer, secret: prober.secret, port: local.port(), sequence };
     let response = wire.ask(Request::new(TransactionId(0), Action::Probe(probe))).await?;

@@ -147,7 +147,7 @@ impl World {
             Command::Emit(syn) => emit(&syn),
             Command::Install { own, answer } => self.install(&own, &answer),
             Command::Abandon => {
-                self.capture = None;
+                close_aside(self.capture.take());
                 self.dialling = None;
                 self.swallower = None;
                 self.established = None;
@@ -204,7 +204,7 @@ impl World {
         self.established = Some(into_tokio(install(&installation).map_err(device_error)?)?);
         // After the connect of the installed socket, so that the port was never without a holder.
         self.swallower = None;
-        self.capture = None;
+        close_aside(self.capture.take());
         Ok(())
     }
 
@@ -276,7 +276,13 @@ impl World {
             return Err(ConnectError::LinkLost);
         };
         // A flow that goes by a TUN route needs its owner for as long as it lives.
-        let route = self.capture.filter(CaptureStream::stands_in_the_way).map(keep_going);
+        let route = match self.capture {
+            Some(capture) if capture.stands_in_the_way() => Some(keep_going(capture)),
+            capture => {
+                close_aside(capture);
+                None
+            }
+        };
         Ok(Connection::new(stream, session, attempt.role(), established_at, route))
     }
 }
@@ -310,6 +316,14 @@ async fn next_packet(capture: &mut Option<CaptureStream>) -> (Direction, Vec<u8>
             }
         },
         None => std::future::pending().await,
+    }
+}
+
+/// Closes a packet socket on another thread: the kernel waits for all processors before it is gone
+/// (5 to 15 ms), and this thread has a connection to open.
+pub(crate) fn close_aside<C: Send + 'static>(capture: Option<C>) {
+    if let Some(capture) = capture {
+        tokio::task::spawn_blocking(move || drop(capture));
     }
 }
 
