@@ -5,9 +5,11 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Context, DeviceError};
-use crate::netlink::{self, Netlink, Request};
+use crate::netlink::{self, Message, Netlink, Request};
 
 /// One network interface.
 ///
@@ -50,14 +52,15 @@ impl Interface {
         &self.name
     }
 
-    /// Brings the interface up.
+    /// Brings the interface up; on return packets for each of its addresses are taken.
     ///
     /// # Errors
     ///
     /// Fails without CAP_NET_ADMIN in the namespace.
     pub fn set_up(&self) -> Result<(), DeviceError> {
         let up = libc::IFF_UP as u32;
-        self.change(Request::new(libc::RTM_NEWLINK, 0, &link_header(self.index, up, up)))
+        self.change(Request::new(libc::RTM_NEWLINK, 0, &link_header(self.index, up, up)))?;
+        self.addresses()?.iter().try_for_each(|own| self.wait_for_local_route(own.address))
     }
 
     /// Takes the interface down; its routes go with that.
@@ -88,7 +91,8 @@ impl Interface {
         self.set_link_attribute(libc::IFLA_TXQLEN, packets)
     }
 
-    /// Adds an address; an IPv6 address is usable at once (no duplicate detection).
+    /// Adds an address. An IPv6 address is not checked for duplicates; where the interface is up,
+    /// packets for it are taken on return.
     ///
     /// # Errors
     ///
@@ -103,7 +107,8 @@ impl Interface {
         .attribute(libc::IFA_LOCAL, &bytes)
         .attribute(libc::IFA_ADDRESS, &bytes)
         .attribute(libc::IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes());
-        self.change(request)
+        self.change(request)?;
+        if self.is_up()? { self.wait_for_local_route(address) } else { Ok(()) }
     }
 
     /// Removes every address of the interface; their routes go with them.
@@ -112,24 +117,14 @@ impl Interface {
     ///
     /// Fails without CAP_NET_ADMIN in the namespace.
     pub fn flush_addresses(&self) -> Result<(), DeviceError> {
-        let everything =
-            Request::new(libc::RTM_GETADDR, libc::NLM_F_DUMP, &address_header(0, 0, 0));
-        for found in self.netlink.ask(everything).on("netlink", &self.name)? {
-            let Some(fixed) = found.fixed(ADDRESS) else { continue };
-            let Some(bytes) = found
-                .attribute(ADDRESS, libc::IFA_LOCAL)
-                .or_else(|| found.attribute(ADDRESS, libc::IFA_ADDRESS))
-            else {
-                continue;
-            };
-            if netlink::u32_at(fixed, 4) == Some(self.index) {
-                let header = address_header(fixed[0], fixed[1], self.index);
-                self.change(
-                    Request::new(libc::RTM_DELADDR, 0, &header)
-                        .attribute(libc::IFA_LOCAL, bytes)
-                        .attribute(libc::IFA_ADDRESS, bytes),
-                )?;
-            }
+        for Address { address, prefix_len } in self.addresses()? {
+            let header = address_header(netlink::family(address), prefix_len, self.index);
+            let bytes = netlink::address_bytes(address);
+            self.change(
+                Request::new(libc::RTM_DELADDR, 0, &header)
+                    .attribute(libc::IFA_LOCAL, &bytes)
+                    .attribute(libc::IFA_ADDRESS, &bytes),
+            )?;
         }
         Ok(())
     }
@@ -231,6 +226,52 @@ impl Interface {
         admit_any_source_on(&["all", self.name.as_str()])
     }
 
+    fn is_up(&self) -> Result<bool, DeviceError> {
+        let request = Request::new(libc::RTM_GETLINK, 0, &link_header(self.index, 0, 0));
+        let answer = self.netlink.ask(request).on("netlink", &self.name)?;
+        let flags = answer.first().and_then(|link| netlink::u32_at(link.fixed(LINK)?, 8));
+        Ok(flags.is_some_and(|flags| flags & libc::IFF_UP as u32 != 0))
+    }
+
+    fn addresses(&self) -> Result<Vec<Address>, DeviceError> {
+        let request = Request::new(libc::RTM_GETADDR, libc::NLM_F_DUMP, &address_header(0, 0, 0));
+        let found = self.netlink.ask(request).on("netlink", &self.name)?;
+        Ok(found.iter().filter_map(|message| self.own_address(message)).collect())
+    }
+
+    fn own_address(&self, message: &Message) -> Option<Address> {
+        let fixed = message.fixed(ADDRESS)?;
+        if netlink::u32_at(fixed, 4)? != self.index {
+            return None;
+        }
+        // IFA_LOCAL is the own end of an IPv4 link; IPv6 has IFA_ADDRESS alone.
+        let local = message.attribute(ADDRESS, libc::IFA_LOCAL);
+        let bytes = local.or_else(|| message.attribute(ADDRESS, libc::IFA_ADDRESS))?;
+        Some(Address { address: netlink::address_from(bytes)?, prefix_len: *fixed.get(1)? })
+    }
+
+    /// Waits until packets for an own address are taken. The kernel makes an IPv6 address's local
+    /// route in a work queue, some time after it acknowledged the address or the interface.
+    fn wait_for_local_route(&self, address: IpAddr) -> Result<(), DeviceError> {
+        let IpAddr::V6(_) = address else { return Ok(()) };
+        let mut fixed = [0; ROUTE];
+        fixed[0] = netlink::family(address);
+        fixed[1] = 128;
+        for _ in 0..LOCAL_ROUTE_ATTEMPTS {
+            let request = Request::new(libc::RTM_GETROUTE, 0, &fixed)
+                .attribute(libc::RTA_DST, &netlink::address_bytes(address));
+            // An error says that there is no route at all yet.
+            let answer = self.netlink.ask(request).unwrap_or_default();
+            let kind = answer.first().and_then(|route| route.fixed(ROUTE)?.get(7).copied());
+            if kind == Some(libc::RTN_LOCAL) {
+                return Ok(());
+            }
+            thread::sleep(LOCAL_ROUTE_PAUSE);
+        }
+        let never = io::Error::from(io::ErrorKind::TimedOut);
+        Err(never).on("netlink RTM_GETROUTE", address)
+    }
+
     fn set_link_attribute(&self, kind: u16, value: u32) -> Result<(), DeviceError> {
         let request = Request::new(libc::RTM_NEWLINK, 0, &link_header(self.index, 0, 0));
         self.change(request.attribute(kind, &value.to_ne_bytes()))
@@ -239,6 +280,12 @@ impl Interface {
     fn change(&self, request: Request) -> Result<(), DeviceError> {
         self.netlink.change(request).on("netlink", &self.name)
     }
+}
+
+/// An address of an interface.
+struct Address {
+    address: IpAddr,
+    prefix_len: u8,
 }
 
 /// Brings the loopback interface of the calling thread's namespace up; it starts down.
@@ -377,6 +424,12 @@ const QUIET_V6: [(&str, &str); 5] = [
 const LINK: usize = 16;
 /// Length of `struct ifaddrmsg` in bytes.
 const ADDRESS: usize = 8;
+/// Length of `struct rtmsg` in bytes.
+const ROUTE: usize = 12;
+
+/// The work queue takes well under 1 ms on an idle machine; together these wait 10 s at least.
+const LOCAL_ROUTE_ATTEMPTS: u32 = 100_000;
+const LOCAL_ROUTE_PAUSE: Duration = Duration::from_micros(100);
 
 fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK] {
     let mut header = [0; LINK];

@@ -1,9 +1,9 @@
 //! All contact with the Linux kernel: TUN devices, capture, raw sending, TCP_REPAIR hand-over,
 //! silent ports, namespaces, capabilities.
 //!
-//! The only crate of the workspace with `unsafe`, and all of that is in one private module. It
-//! decides nothing and has no runtime; descriptors are nonblocking and closed on exec,
-//! and implement `AsFd` and `AsRawFd` so that any poller can wait for them. The only threads are
+//! The only crate of the workspace with `unsafe`: in the private module of system calls, and where
+//! a descriptor is registered with tokio. It decides nothing; descriptors are nonblocking and
+//! closed on exec, and implement `AsFd` and `AsRawFd` so that any poller can wait for them. The only threads are
 //! those of [`namespace`].
 //!
 //! Sockets and TUN devices belong for life to the network namespace of the thread that opened

@@ -135,6 +135,12 @@ pub(crate) fn address_bytes(address: IpAddr) -> Vec<u8> {
     }
 }
 
+/// Reads an address from its bytes in network order.
+pub(crate) fn address_from(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
 /// Returns AF_INET or AF_INET6.
 pub(crate) fn family(address: IpAddr) -> u8 {
     if address.is_ipv4() { libc::AF_INET as u8 } else { libc::AF_INET6 as u8 }

@@ -145,6 +145,7 @@ impl Network {
         let (guard, timeout) =
             news.wait_timeout_while(guard, PATIENCE, |all| !met(&tcp(all))).unwrap();
         let found = tcp(&guard);
+        drop(guard);
         let lines: Vec<_> = found.iter().map(|it| it.packet().to_string()).collect();
         assert!(!timeout.timed_out(), "never came: {what}; on the wire: {lines:#?}");
         found
