@@ -1,3 +1,51 @@
-//! Placeholder.
+//! `simopen`: flags and output, nothing else.
+//!
+//! The only place that reads the environment and signals and that sets up tracing. Exit codes:
+//! 0 worked, 1 tried and failed, 2 could not try.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod arguments;
+mod demo;
+mod privilege;
+mod screen;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Command, LabCommand};
+
+/// It was tried, and it failed.
+const FAILED: u8 = 1;
+/// It could not be tried.
+const COULD_NOT_TRY: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    set_up_tracing(arguments.verbose);
+    let outcome = match arguments.command {
+        Command::Lab { command: LabCommand::Demo(demo) } => demo::run(&demo),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("simopen: {error:#}");
+        ExitCode::from(COULD_NOT_TRY)
+    })
+}
+
+/// Logs go to standard error: warnings, or more by `-v` and `RUST_LOG`.
+fn set_up_tracing(verbose: u8) {
+    let level = match verbose {
+        0 => "error",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}

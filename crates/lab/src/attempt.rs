@@ -79,6 +79,27 @@ impl AttemptSpec {
     }
 }
 
+/// How often a void run is repeated.
+const REPEATS: u32 = 4;
+
+/// As [`run`], and repeats a run that was void because the machine was late, a few times. Whether
+/// a run is void does not depend on its outcome ([`AttemptResult::is_valid`]).
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_valid(spec: &AttemptSpec, cancel: &Cancel) -> Result<AttemptResult, LabError> {
+    let mut voided = 0;
+    loop {
+        let result = run(spec, cancel)?;
+        if result.is_valid() || voided == REPEATS {
+            return Ok(AttemptResult { voided, ..result });
+        }
+        tracing::debug!(lateness = ?result.worst_lateness, "a void run is repeated");
+        voided += 1;
+    }
+}
+
 /// Builds the topology, makes the attempt and takes everything down again.
 ///
 /// # Errors
@@ -313,6 +334,8 @@ fn judge(
         explain(failures[0].or(failures[1]).as_ref(), &report.events, &flow, &report.fabric)
     });
     let leg = spec.leg();
+    let decided =
+        established.map_or_else(|| failed_at(&conducted), |time| conducted.requested + time);
     AttemptResult {
         technique: spec.technique,
         forging: spec.forging,
@@ -325,6 +348,9 @@ fn judge(
         cause,
         delivered: delivered(&report.events, &flow, ports),
         timeline: tell(&conducted, report, &flow),
+        worst_lateness: report.lateness.worst_between(conducted.requested, decided),
+        leg,
+        voided: 0,
         lateness: report.lateness.clone(),
         tun_drops: report.tun_drops,
         events_lost: report.events_lost,
@@ -350,9 +376,13 @@ fn tell(
     for (at, words) in &conducted.steps {
         timeline.add(*at, "lab", words.clone());
     }
-    let ended = |(_, observation): &(_, Observation)| {
+    timeline.finish(failed_at(conducted))
+}
+
+/// When the later side's attempt failed; the end, where none did.
+fn failed_at(conducted: &Conducted) -> Timestamp {
+    let failed = |(_, observation): &(_, Observation)| {
         matches!(observation.event.what, What::Failed(_)).then_some(observation.event.at)
     };
-    let failed = conducted.observations.iter().filter_map(ended).max();
-    timeline.finish(failed.unwrap_or(conducted.ended))
+    conducted.observations.iter().filter_map(failed).max().unwrap_or(conducted.ended)
 }

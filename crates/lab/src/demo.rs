@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use simopen_nat::{InboundBareSyn, MiddleboxSpec, UnsolicitedSyn};
-use simopen_packet::Entropy;
+use simopen_packet::{Entropy, Timestamp};
 use simopen_protocol::technique::{SynOwner, Technique};
 
 use crate::attempt::{self, AttemptSpec};
@@ -59,6 +59,15 @@ impl CaseResult {
             || (result.direct == Some(true)
                 && (!result.technique.needs_forging() || result.proves_forged_open()));
         result.is_valid() && result.connected == self.case.expected && proven
+    }
+}
+
+impl CaseResult {
+    /// Milliseconds from the request to `at`; negative before it.
+    #[must_use]
+    pub fn since_request(&self, at: Timestamp) -> f64 {
+        let requested = self.result.requested;
+        ((at - requested).as_secs_f64() - (requested - at).as_secs_f64()) * 1e3
     }
 }
 
@@ -169,7 +178,7 @@ pub fn run(
             .into_iter()
             .map(|case| {
                 scope.spawn(move || {
-                    let result = attempt::run(&case.attempt, cancel)?;
+                    let result = attempt::run_valid(&case.attempt, cancel)?;
                     let result = CaseResult { case, result };
                     done(&result);
                     Ok(result)

@@ -11,6 +11,10 @@ const RANGE: usize = 20_000;
 /// Stalls shorter than this are the clock's own grain.
 const GRAIN: Duration = Duration::from_micros(50);
 
+/// Packets later than this are noted one by one, as many as this.
+const NOTED: Duration = Duration::from_micros(100);
+const NOTES: usize = 65_536;
+
 /// Stalls that are remembered, for packets that were in the fabric meanwhile.
 const REMEMBERED: usize = 256;
 
@@ -21,6 +25,8 @@ pub struct LatenessMeter {
     packets: u64,
     max_stall: Duration,
     stalls: VecDeque<(Timestamp, Duration)>,
+    /// Packets that were later than [`NOTED`], with the moment at which they left.
+    late: Vec<(Timestamp, Duration)>,
 }
 
 /// Quantiles of lateness over all packets of a run.
@@ -45,6 +51,7 @@ impl Default for LatenessMeter {
             packets: 0,
             max_stall: Duration::ZERO,
             stalls: VecDeque::with_capacity(REMEMBERED),
+            late: Vec::new(),
         }
     }
 }
@@ -71,6 +78,16 @@ impl LatenessMeter {
         let micros = usize::try_from(lateness.as_micros()).unwrap_or(RANGE).min(RANGE);
         self.counts[micros] = self.counts[micros].saturating_add(1);
         self.packets += 1;
+        if lateness >= NOTED && self.late.len() < NOTES {
+            self.late.push((now, lateness));
+        }
+    }
+
+    /// The latest packet that left between two moments; zero where none was later than 100 µs.
+    #[must_use]
+    pub fn worst_between(&self, from: Timestamp, to: Timestamp) -> Duration {
+        let within = self.late.iter().filter(|(at, _)| (from..=to).contains(at));
+        within.map(|(_, lateness)| *lateness).max().unwrap_or_default()
     }
 
     /// Adds what another meter has counted.

@@ -32,6 +32,7 @@ mod host;
 pub mod lateness;
 mod pcap;
 pub mod pump;
+pub mod report;
 pub mod result;
 pub mod timeline;
 pub mod topology;

@@ -41,15 +41,23 @@ pub struct AttemptResult {
     pub tun_drops: u64,
     /// Journal lines that did not fit: any makes the counts void.
     pub events_lost: u64,
+    /// The latest packet between the request and the verdict.
+    pub worst_lateness: Duration,
+    /// One way between two hosts.
+    pub leg: Duration,
+    /// Runs before this one that were void and were repeated.
+    pub voided: u32,
     /// How long the topology took to build.
     pub built_in: Duration,
 }
 
 impl AttemptResult {
-    /// Whether the journal is whole and no port dropped a packet.
+    /// Whether the run means anything: the journal is whole, no port dropped a packet, and until
+    /// the verdict no packet was later than a quarter of a leg. What came of the attempt does not
+    /// enter into it.
     #[must_use]
-    pub const fn is_valid(&self) -> bool {
-        self.tun_drops == 0 && self.events_lost == 0
+    pub fn is_valid(&self) -> bool {
+        self.tun_drops == 0 && self.events_lost == 0 && self.worst_lateness <= self.leg / 4
     }
 
     /// Whether the journal proves a forged open: no bare SYN reached `a` or `b`, and each got

@@ -1,0 +1,105 @@
+//! `simopen lab demo`.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use simopen_lab::LabError;
+use simopen_lab::cancel::{Cancel, Canceller};
+use simopen_lab::demo::{CaseResult, DemoResult, DemoSpec, run as run_demo};
+use simopen_lab::report::DemoReport;
+use simopen_packet::Entropy;
+
+use crate::arguments::DemoArguments;
+use crate::{COULD_NOT_TRY, FAILED, privilege, screen};
+
+/// As a shell says it of a command that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
+    // Before any thread: a user namespace can only be entered by a process with one.
+    if let Err(missing) = privilege::acquire() {
+        eprintln!("simopen: {missing}");
+        return Ok(ExitCode::from(COULD_NOT_TRY));
+    }
+    let cancel = cancel_on_interrupt()?;
+    let spec = DemoSpec {
+        leg: arguments.delay,
+        captures: arguments.pcap.clone(),
+        entropy: system_entropy()?,
+    };
+    let quiet = arguments.json && !io::stderr().is_terminal();
+    let started = Instant::now();
+    if !quiet {
+        eprintln!(
+            "five attempts run beside each other; a failure takes two SYNs of each side, 2.2 s"
+        );
+    }
+    let tell = |case: &CaseResult| {
+        if !quiet {
+            eprintln!("{}", screen::progress(case));
+        }
+    };
+    let demo = match run_demo(&spec, &cancel, &tell) {
+        Ok(demo) => demo,
+        Err(LabError::Cancelled) => {
+            eprintln!("simopen: interrupted; nothing is left behind");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        Err(error) => return Err(anyhow!(error).context("the demo cannot be made")),
+    };
+    if arguments.json {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, &DemoReport::of(&demo)).context("writing the report")?;
+        writeln!(out).context("writing the report")?;
+    } else {
+        show(arguments, &demo)?;
+        eprintln!("\n  {:.1} s in all", started.elapsed().as_secs_f64());
+    }
+    Ok(if demo.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+fn show(arguments: &DemoArguments, demo: &DemoResult) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let leg = arguments.delay.as_secs_f64() * 1e3;
+    write!(out, "\n{}", screen::picture(leg)).context("writing to standard output")?;
+    for case in &demo.cases {
+        write!(out, "{}", screen::timeline(case)).context("writing to standard output")?;
+    }
+    write!(out, "{}", screen::table(demo)).context("writing to standard output")
+}
+
+/// The first Ctrl-C lets the attempts take everything down; a second one ends the process, which
+/// takes everything down as well.
+fn cancel_on_interrupt() -> Result<Cancel> {
+    let (canceller, cancel) = Canceller::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime for the signals")?;
+    let wait = move || {
+        runtime.block_on(async {
+            // Without the signal, Ctrl-C ends the process as usual.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                canceller.cancel();
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    std::process::exit(INTERRUPTED.into());
+                }
+            }
+        });
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(wait)
+        .context("no thread for the signals")?;
+    Ok(cancel)
+}
+
+fn system_entropy() -> Result<Entropy> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow!("the system gives no random bytes: {error}"))?;
+    Ok(Entropy::new(bytes))
+}

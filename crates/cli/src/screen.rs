@@ -1,0 +1,126 @@
+//! Timelines and tables for a person.
+
+use std::fmt::Write;
+
+use simopen_lab::demo::{CaseResult, DemoResult};
+use simopen_lab::timeline::TimelineEntry;
+
+/// The plan of the network, as it is built.
+pub(crate) fn picture(delay_ms: f64) -> String {
+    format!(
+        "\
+  a ── NAT box ──┐            ┌── NAT box ── b
+                 ├──  core  ──┤
+                 └──── c ─────┘     any two of a, b, c are one leg = {delay_ms} ms apart
+"
+    )
+}
+
+/// One attempt: its timeline, and what the journal proves.
+pub(crate) fn timeline(case: &CaseResult) -> String {
+    let mut text = String::new();
+    let name = name(case);
+    let _ = writeln!(text, "\n── {name} ── {}\n", case.case.title);
+    for entry in &case.result.timeline {
+        line(&mut text, case, entry);
+    }
+    let result = &case.result;
+    for (host, counts) in ["a", "b"].iter().zip(&result.delivered) {
+        let _ = writeln!(
+            text,
+            "  journal: {} bare SYNs left {host}; {} reached it; {} SYN-ACKs reached it, {} of them from c's port",
+            counts.syns_sent, counts.syns, counts.syn_acks, counts.syn_acks_from_broker
+        );
+    }
+    if let Some(cause) = &result.cause {
+        let _ = writeln!(text, "  why: {cause}");
+    }
+    if result.voided > 0 {
+        let _ = writeln!(
+            text,
+            "  {} runs before this one were void (the machine was late)",
+            result.voided
+        );
+    }
+    let _ = writeln!(text, "  {}", verdict(case));
+    text
+}
+
+fn line(text: &mut String, case: &CaseResult, entry: &TimelineEntry) {
+    let at = case.since_request(entry.at);
+    let packet = entry.packet.as_deref().unwrap_or_default();
+    let separator = if packet.is_empty() { "" } else { "  " };
+    let _ = writeln!(text, "{at:>10.1} ms  {:<6}{}{separator}{packet}", entry.host, entry.event);
+}
+
+/// What worked where.
+pub(crate) fn table(demo: &DemoResult) -> String {
+    let mut text = String::from("\n── what worked where ──\n\n");
+    let _ = writeln!(
+        text,
+        "  {:<26}{:<9}{:<22}{:<12}{:>9}{:>7}   as it must be",
+        "technique", "forging", "boxes", "result", "time", "legs"
+    );
+    for case in &demo.cases {
+        let result = &case.result;
+        let outcome = match result.direct {
+            Some(true) => "direct",
+            Some(false) => "not direct",
+            None => "failed",
+        };
+        let forging = match (result.technique.needs_forging(), result.forging) {
+            (false, _) => "-",
+            (true, true) => "on",
+            (true, false) => "off",
+        };
+        let time = result
+            .established
+            .map_or("-".into(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
+        let legs = result.legs.map_or("-".into(), |legs| format!("{legs:.2}"));
+        let _ = writeln!(
+            text,
+            "  {:<26}{forging:<9}{:<22}{outcome:<12}{time:>9}{legs:>7}   {}",
+            result.technique.name(),
+            case.case.boxes,
+            if case.is_as_expected() { "yes" } else { "NO" }
+        );
+    }
+    let lateness = &demo.lateness;
+    let _ = writeln!(
+        text,
+        "\n  the fabric was late by {} µs at the median, {} µs at p99, {} µs at p99.9; longest stall {} µs",
+        lateness.p50.as_micros(),
+        lateness.p99.as_micros(),
+        lateness.p999.as_micros(),
+        lateness.max_stall.as_micros()
+    );
+    text
+}
+
+/// One line of progress.
+pub(crate) fn progress(case: &CaseResult) -> String {
+    format!("  {:<28} {}", name(case), verdict(case))
+}
+
+fn name(case: &CaseResult) -> String {
+    let control = if case.result.forging { "" } else { ", forging switched off" };
+    format!("{}{control} ({})", case.result.technique, case.case.boxes)
+}
+
+fn verdict(case: &CaseResult) -> String {
+    let result = &case.result;
+    let outcome = match (result.connected, result.legs) {
+        (true, Some(legs)) => format!("connected after {legs:.2} legs"),
+        _ => "no connection".to_owned(),
+    };
+    let expected = if !result.is_valid() {
+        "but the machine was too late for that to mean anything: run it again on a quieter one"
+    } else if case.is_as_expected() {
+        "as it must be"
+    } else if result.connected == case.case.expected {
+        "but the journal does not prove how"
+    } else {
+        "which it must NOT be"
+    };
+    format!("{outcome}, {expected}")
+}
