@@ -1,38 +1,85 @@
 //! Endpoints and flows in the compact form that tables and the hash use.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// An address and a port in 18 bytes; IPv4 stands as an IPv4-mapped IPv6 address.
+use simopen_packet::IpHeader;
+
+/// An address of either family as two numbers; IPv4 stands as an IPv4-mapped IPv6 address.
 ///
 /// The two families cannot be confused: packets that carry IPv4-mapped addresses in an IPv6 header
 /// are malformed to the box.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Address {
+    pub(crate) high: u64,
+    pub(crate) low: u64,
+}
+
+/// The lower half of `::ffff:0.0.0.0`.
+const MAPPED: u64 = 0xffff << 32;
+
+impl Address {
+    /// The address as two numbers.
+    #[inline]
+    pub(crate) const fn new(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self::of_v4(v4),
+            IpAddr::V6(v6) => {
+                let bits = v6.to_bits();
+                Self { high: (bits >> 64) as u64, low: bits as u64 }
+            }
+        }
+    }
+
+    #[inline]
+    const fn of_v4(v4: Ipv4Addr) -> Self {
+        Self { high: 0, low: MAPPED | v4.to_bits() as u64 }
+    }
+
+    #[inline]
+    const fn is_v4(self) -> bool {
+        self.high == 0 && self.low >> 32 == MAPPED >> 32
+    }
+
+    /// The address as the standard library has it.
+    #[inline]
+    pub(crate) const fn to_ip(self) -> IpAddr {
+        if self.is_v4() {
+            return IpAddr::V4(Ipv4Addr::from_bits(self.low as u32));
+        }
+        IpAddr::V6(Ipv6Addr::from_bits((self.high as u128) << 64 | self.low as u128))
+    }
+}
+
+/// An address and a port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Endpoint {
-    pub(crate) address: Ipv6Addr,
+    pub(crate) address: Address,
     pub(crate) port: u16,
 }
 
 impl Endpoint {
     /// The endpoint of an address and a port.
     #[inline]
-    pub(crate) fn new(address: IpAddr, port: u16) -> Self {
-        Self { address: compact(address), port }
+    pub(crate) const fn new(address: IpAddr, port: u16) -> Self {
+        Self { address: Address::new(address), port }
     }
 
     /// The endpoint as the standard library has it.
     #[inline]
-    pub(crate) fn to_socket_addr(self) -> SocketAddr {
-        SocketAddr::new(self.address.to_canonical(), self.port)
+    pub(crate) const fn to_socket_addr(self) -> SocketAddr {
+        SocketAddr::new(self.address.to_ip(), self.port)
     }
 }
 
-/// An address in 16 bytes.
+/// Source and destination of a packet; none if it carries IPv4-mapped addresses, which have no
+/// place in a header (RFC 4291 §2.5.5.2).
 #[inline]
-pub(crate) const fn compact(address: IpAddr) -> Ipv6Addr {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
+pub(crate) fn addresses(ip: &IpHeader) -> Option<(Address, Address)> {
+    if let (IpAddr::V4(source), IpAddr::V4(destination)) = (ip.source, ip.destination) {
+        return Some((Address::of_v4(source), Address::of_v4(destination)));
     }
+    let (source, destination) = (Address::new(ip.source), Address::new(ip.destination));
+    (!source.is_v4() && !destination.is_v4()).then_some((source, destination))
 }
 
 /// The side of the box on which a packet arrives or leaves.

@@ -1,10 +1,10 @@
 //! Filtering: from whom inbound packets reach an open mapping (RFC 4787 §5, RFC 5382 §4.3).
 
 use alloc::collections::BTreeMap;
-use core::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Address;
 use crate::mapping::MappingId;
 
 /// From whom an inbound packet may reach an open mapping. May grow.
@@ -24,17 +24,17 @@ pub enum Filtering {
 /// [`Filtering::AddressDependent`] asks for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contacts {
-    sessions: BTreeMap<(MappingId, Ipv6Addr), u32>,
+    sessions: BTreeMap<(MappingId, Address), u32>,
 }
 
 impl Contacts {
     /// Counts one more session of a mapping with an address.
-    pub(crate) fn add(&mut self, mapping: MappingId, address: Ipv6Addr) {
+    pub(crate) fn add(&mut self, mapping: MappingId, address: Address) {
         *self.sessions.entry((mapping, address)).or_insert(0) += 1;
     }
 
     /// Counts one session less.
-    pub(crate) fn remove(&mut self, mapping: MappingId, address: Ipv6Addr) {
+    pub(crate) fn remove(&mut self, mapping: MappingId, address: Address) {
         let Some(count) = self.sessions.get_mut(&(mapping, address)) else { return };
         *count -= 1;
         if *count == 0 {
@@ -43,7 +43,7 @@ impl Contacts {
     }
 
     /// Whether the mapping has a session with the address.
-    pub(crate) fn contains(&self, mapping: MappingId, address: Ipv6Addr) -> bool {
+    pub(crate) fn contains(&self, mapping: MappingId, address: Address) -> bool {
         self.sessions.contains_key(&(mapping, address))
     }
 

@@ -33,12 +33,10 @@ impl FlowHasher {
     /// Hashes a flow.
     #[inline(always)]
     pub(crate) fn hash(&self, flow: &Flow) -> FlowHash {
-        let [near_high, near_low] = halves(&flow.near);
-        let [remote_high, remote_low] = halves(&flow.remote);
-        let ports =
-            u64::from(flow.near.port) << 32 | u64::from(flow.remote.port) << 8 | flow.side as u64;
-        let near = fold(near_high ^ self.keys[0], near_low ^ self.keys[1]);
-        let remote = fold(remote_high ^ self.keys[2], remote_low ^ self.keys[3]);
+        let [Endpoint { address: near, port }, remote] = [flow.near, flow.remote];
+        let ports = u64::from(port) << 32 | u64::from(remote.port) << 8 | flow.side as u64;
+        let near = fold(near.high ^ self.keys[0], near.low ^ self.keys[1]);
+        let remote = fold(remote.address.high ^ self.keys[2], remote.address.low ^ self.keys[3]);
         let mixed = fold(near ^ ports ^ self.keys[4], remote ^ self.keys[5]);
         FlowHash((mixed >> 32) as u32 ^ mixed as u32)
     }
@@ -49,12 +47,6 @@ impl FlowHasher {
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product >> 64) as u64 ^ product as u64
-}
-
-#[inline]
-fn halves(endpoint: &Endpoint) -> [u64; 2] {
-    let bits = endpoint.address.to_bits();
-    [(bits >> 64) as u64, bits as u64]
 }
 
 /// The table.

@@ -5,11 +5,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::port_allocation::{PortOverloading, PortSet, search_order};
 
 /// Which outbound packets of one inside endpoint share one outside endpoint. May grow.
@@ -40,7 +39,7 @@ impl Mapping {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Scope {
     Anybody,
-    Address(Ipv6Addr),
+    Address(Address),
     Endpoint(Endpoint),
 }
 
@@ -97,7 +96,7 @@ impl Mappings {
     /// The first port from `start` on that a new mapping towards `remote` may take at `address`.
     pub(crate) fn next_free_port(
         &self,
-        address: Ipv6Addr,
+        address: Address,
         start: u16,
         remote: Endpoint,
     ) -> Option<u16> {

@@ -7,10 +7,12 @@ use core::net::IpAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use simopen_packet::{Entropy, IcmpError, Layout, Packet, TcpSegment, Timestamp, Transport};
+use simopen_packet::{
+    Entropy, IcmpError, Layout, Packet, TcpFlags, TcpSegment, Timestamp, Transport,
+};
 
 use crate::answers::Answers;
-use crate::endpoint::{Endpoint, Flow, Side, compact};
+use crate::endpoint::{Address, Endpoint, Flow, Side, addresses};
 use crate::filtering::{Contacts, Filtering};
 use crate::flow_index::FlowHasher;
 use crate::journal::{
@@ -21,6 +23,7 @@ use crate::session::Sessions;
 use crate::spec::{InboundBareSyn, InvalidOutbound, MiddleboxSpec, Role, UnsolicitedSyn};
 use crate::stats::Stats;
 use crate::tcp_tracking::lifetime::Lifetimes;
+use crate::tcp_tracking::state::TcpState;
 use crate::tcp_tracking::{Outcome, Rules};
 
 /// What becomes of a packet. Complete: it will not grow.
@@ -84,7 +87,7 @@ impl Middlebox {
         let mut generator = ChaCha20Rng::from_seed(entropy.into_bytes());
         let hasher = FlowHasher::new(core::array::from_fn(|_| generator.next_u64()));
         let translated_to = match spec.role {
-            Role::Nat => Some(compact(external)),
+            Role::Nat => Some(Address::new(external)),
             Role::Firewall | Role::Transparent => None,
         };
         Self {
@@ -106,25 +109,16 @@ impl Middlebox {
     /// `packet` is one whole IP packet. Whatever it holds, nothing panics; what cannot be read is
     /// dropped as malformed.
     pub fn handle_packet(&mut self, from: Side, packet: &mut [u8], now: Timestamp) -> Verdict {
-        match self.decide(from, packet, now) {
-            Decision::AsItIs => {}
-            Decision::Segment(layout, to) => translate(from, packet, layout, to),
-            Decision::Quote(layout, to) => translate_quote(from, packet, layout, to),
-            Decision::Untranslated(reason) => {
-                let packet = summary(from, packet);
-                self.journal.write(now, JournalEvent::LeftUntranslated { packet, reason });
-                self.stats.untranslated += 1;
-                return Verdict::Untranslated;
+        match self.look(from, packet, now) {
+            Step::Everyday(layout, id) => {
+                if self.spec.role == Role::Nat {
+                    translate(from, packet, layout, self.sessions.translated(id, from));
+                }
+                self.stats.forwarded += 1;
+                Verdict::Forward
             }
-            Decision::Drop(reason) => {
-                let packet = summary(from, packet);
-                self.journal.write(now, JournalEvent::Refused { packet, reason });
-                self.stats.count_drop(reason);
-                return Verdict::Drop(reason);
-            }
+            Step::Rare(met) => self.handle_rare(from, packet, met, now),
         }
-        self.stats.forwarded += 1;
-        Verdict::Forward
     }
 
     /// Ends what has run out by `now`. Calling it early or late or twice does no harm.
@@ -210,29 +204,75 @@ impl Middlebox {
             && self.answers.is_empty()
     }
 
+    /// Looks at a packet as far as an everyday one needs it.
     #[inline(always)]
-    fn decide(&mut self, from: Side, bytes: &[u8], now: Timestamp) -> Decision {
+    fn look(&mut self, from: Side, bytes: &[u8], now: Timestamp) -> Step {
+        // By reference: a packet is long, and a copy of it costs as much as the lookup.
+        let Ok(packet) = &Packet::parse(bytes) else { return Step::Rare(None) };
+        let Some(segment) = packet.tcp() else { return Step::Rare(None) };
+        let Some(flow) = flow_of(from, packet, segment) else { return Step::Rare(None) };
+        let Some(id) = self.find_live(&flow, now) else { return Step::Rare(None) };
+        let met = self.follow(id, from, segment, now);
+        let is_everyday = matches!(met.outcome, Outcome::Accepted(_))
+            && met.old == met.new
+            && !segment.flags.contains(TcpFlags::SYN);
+        if is_everyday { Step::Everyday(packet.layout(), id) } else { Step::Rare(Some(met)) }
+    }
+
+    /// Everything but a segment that changes nothing in an open session. It reads the packet again:
+    /// that keeps the everyday way short.
+    #[inline(never)]
+    fn handle_rare(
+        &mut self,
+        from: Side,
+        packet: &mut [u8],
+        met: Option<Met>,
+        now: Timestamp,
+    ) -> Verdict {
+        match self.decide(from, packet, met, now) {
+            Decision::AsItIs => {}
+            Decision::Segment(layout, to) => translate(from, packet, layout, to),
+            Decision::Quote(layout, to) => translate_quote(from, packet, layout, to),
+            Decision::Untranslated(reason) => {
+                let packet = summary(from, packet);
+                self.journal.write(now, JournalEvent::LeftUntranslated { packet, reason });
+                self.stats.untranslated += 1;
+                return Verdict::Untranslated;
+            }
+            Decision::Drop(reason) => {
+                let packet = summary(from, packet);
+                self.journal.write(now, JournalEvent::Refused { packet, reason });
+                self.stats.count_drop(reason);
+                return Verdict::Drop(reason);
+            }
+        }
+        self.stats.forwarded += 1;
+        Verdict::Forward
+    }
+
+    fn decide(&mut self, from: Side, bytes: &[u8], met: Option<Met>, now: Timestamp) -> Decision {
         if self.spec.role == Role::Transparent {
             return Decision::AsItIs;
         }
-        // By reference: a packet is long, and a copy of it costs as much as the lookup.
-        let packet = &Packet::parse(bytes);
-        let Ok(packet) = packet else {
+        let Ok(packet) = &Packet::parse(bytes) else {
             return Decision::Drop(DropReason::Malformed);
         };
-        if has_mapped_address(packet) {
+        if addresses(&packet.ip).is_none() {
             return Decision::Drop(DropReason::Malformed);
         }
         match &packet.transport {
-            Transport::Tcp(segment) => self.handle_segment(from, packet, segment, bytes, now),
+            Transport::Tcp(segment) => match met {
+                Some(met) => self.follow_up(met, from, packet, bytes, now),
+                None => self.handle_stranger(from, packet, segment, bytes, now),
+            },
             Transport::Icmp(message) => self.handle_icmp(from, packet, message, now),
             Transport::Fragment => Decision::Drop(DropReason::Fragment),
             Transport::Other => Decision::Drop(DropReason::UnsupportedProtocol),
         }
     }
 
-    #[inline(always)]
-    fn handle_segment(
+    /// A segment that belongs to no session.
+    fn handle_stranger(
         &mut self,
         from: Side,
         packet: &Packet<'_>,
@@ -240,27 +280,15 @@ impl Middlebox {
         bytes: &[u8],
         now: Timestamp,
     ) -> Decision {
-        let source = Endpoint::new(packet.ip.source, segment.source_port);
-        let destination = Endpoint::new(packet.ip.destination, segment.destination_port);
-        if let Some(reason) = self.misaddressed(from, packet) {
+        let Some(flow) = &flow_of(from, packet, segment) else {
+            return Decision::Drop(DropReason::Malformed);
+        };
+        if let Some(reason) = self.misaddressed(flow) {
             return Decision::Drop(reason);
         }
-        let flow = match from {
-            Side::Inside => Flow { side: from, near: source, remote: destination },
-            Side::Outside => Flow { side: from, near: destination, remote: source },
-        };
-        if let Some(id) = self.find_live(&flow, now) {
-            match self.follow(id, from, packet, segment, now) {
-                Followed::Decided(decision) => return decision,
-                Followed::Invalid(reason) => {
-                    return self.handle_invalid(from, packet, bytes, reason, now);
-                }
-                Followed::Reopening => self.end_session(id, EndCause::Reopened, now),
-            }
-        }
         match from {
-            Side::Inside => self.open_outbound(&flow, packet, segment, now),
-            Side::Outside => self.open_inbound(&flow, packet, segment, bytes, now),
+            Side::Inside => self.open_outbound(flow, packet, segment, now),
+            Side::Outside => self.open_inbound(flow, packet, segment, bytes, now),
         }
     }
 
@@ -277,14 +305,7 @@ impl Middlebox {
 
     /// Lets tracking judge a segment of an open session.
     #[inline(always)]
-    fn follow(
-        &mut self,
-        id: u32,
-        from: Side,
-        packet: &Packet<'_>,
-        segment: &TcpSegment<'_>,
-        now: Timestamp,
-    ) -> Followed {
+    fn follow(&mut self, id: u32, from: Side, segment: &TcpSegment<'_>, now: Timestamp) -> Met {
         let rules = Rules {
             tracking: self.spec.tracking,
             on_reset: self.spec.on_reset,
@@ -295,21 +316,42 @@ impl Middlebox {
         let direction = session.direction_from(from);
         let outcome = session.tracking.follow(segment, direction, &rules);
         let new = session.tracking.state();
+        if let Outcome::Accepted(Some(lifetime)) = outcome {
+            self.sessions.refresh(id, lifetime.from(now));
+        }
+        Met { id, old, new, outcome }
+    }
+
+    /// What remains to be done after a segment of a session that was no everyday one.
+    fn follow_up(
+        &mut self,
+        met: Met,
+        from: Side,
+        packet: &Packet<'_>,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Decision {
+        let Some(segment) = packet.tcp() else { return Decision::Drop(DropReason::Malformed) };
+        let Met { id, old, new, outcome } = met;
         match outcome {
-            Outcome::Accepted(Some(lifetime)) => self.sessions.refresh(id, lifetime.from(now)),
-            Outcome::Accepted(None) | Outcome::Ignored | Outcome::Ended => {}
-            Outcome::Invalid(reason) => return Followed::Invalid(reason),
-            Outcome::Reopening => return Followed::Reopening,
+            Outcome::Accepted(_) | Outcome::Ignored | Outcome::Ended => {}
+            Outcome::Invalid(reason) => {
+                return self.handle_invalid(from, packet, bytes, reason, now);
+            }
+            Outcome::Reopening => {
+                self.end_session(id, EndCause::Reopened, now);
+                return self.handle_stranger(from, packet, segment, bytes, now);
+            }
         }
         if old != new {
             let session = self.sessions.endpoints_of(id);
             self.journal.write(now, JournalEvent::Refreshed { session, by: from, old, new });
         }
         // Tracking has seen the SYN all the same, as a Linux forward chain comes after it.
-        let dropped = from == Side::Outside
+        let is_dropped = from == Side::Outside
             && segment.flags.is_bare_syn()
             && self.spec.inbound_bare_syn == InboundBareSyn::Dropped;
-        let decision = if dropped {
+        let decision = if is_dropped {
             Decision::Drop(DropReason::BareSynDropped)
         } else {
             self.translate(id, from, packet)
@@ -317,11 +359,10 @@ impl Middlebox {
         if outcome == Outcome::Ended {
             self.end_session(id, EndCause::Reset, now);
         }
-        Followed::Decided(decision)
+        decision
     }
 
     /// How a packet of a session is changed on its way.
-    #[inline(always)]
     fn translate(&self, id: u32, from: Side, packet: &Packet<'_>) -> Decision {
         if self.spec.role != Role::Nat {
             return Decision::AsItIs;
@@ -331,7 +372,6 @@ impl Middlebox {
 
     /// What becomes of a segment that tracking calls invalid: outbound it may leave as it came,
     /// inbound it is taken for the box's own and meets its stack.
-    #[cold]
     fn handle_invalid(
         &mut self,
         from: Side,
@@ -351,7 +391,6 @@ impl Middlebox {
     }
 
     /// Answers an inbound packet that belongs to no session, as the specification has it.
-    #[cold]
     fn answer_stranger(&mut self, packet: &Packet<'_>, bytes: &[u8], now: Timestamp) {
         let Some(remote) = packet.source_endpoint() else { return };
         let remote = Endpoint::new(remote.ip(), remote.port());
@@ -377,17 +416,17 @@ impl Middlebox {
         self.journal.write(now, JournalEvent::Answered { to, answer });
     }
 
-    /// Whether a packet cannot be meant for the way through the box.
-    #[inline(always)]
-    fn misaddressed(&self, from: Side, packet: &Packet<'_>) -> Option<DropReason> {
+    /// Whether a packet without a session cannot be meant for the way through the box.
+    fn misaddressed(&self, flow: &Flow) -> Option<DropReason> {
         if self.spec.role != Role::Nat {
             return None;
         }
-        let is_external = packet.ip.destination == self.external;
-        match from {
-            Side::Inside if is_external => Some(DropReason::Hairpin),
-            Side::Outside if !is_external => Some(DropReason::NotAddressedHere),
-            Side::Inside | Side::Outside => None,
+        let external = Address::new(self.external);
+        match flow.side {
+            Side::Inside => (flow.remote.address == external).then_some(DropReason::Hairpin),
+            Side::Outside => {
+                (flow.near.address != external).then_some(DropReason::NotAddressedHere)
+            }
         }
     }
 
@@ -408,15 +447,37 @@ impl Middlebox {
     }
 }
 
-/// What following a segment led to.
-enum Followed {
-    Decided(Decision),
-    Invalid(DropReason),
-    Reopening,
+/// How far the first look at a packet led.
+enum Step {
+    /// A segment of this session, that changed no state.
+    Everyday(Layout, u32),
+    /// Anything else; with the session that was met, if there is one.
+    Rare(Option<Met>),
+}
+
+/// A session that a segment met, and what tracking made of it.
+#[derive(Clone, Copy)]
+struct Met {
+    id: u32,
+    old: TcpState,
+    new: TcpState,
+    outcome: Outcome,
+}
+
+/// The flow of a segment; none if its addresses are malformed.
+#[inline(always)]
+fn flow_of(from: Side, packet: &Packet<'_>, segment: &TcpSegment<'_>) -> Option<Flow> {
+    let (source, destination) = addresses(&packet.ip)?;
+    let source = Endpoint { address: source, port: segment.source_port };
+    let destination = Endpoint { address: destination, port: segment.destination_port };
+    Some(match from {
+        Side::Inside => Flow { side: from, near: source, remote: destination },
+        Side::Outside => Flow { side: from, near: destination, remote: source },
+    })
 }
 
 /// Rewrites a segment.
-#[inline]
+#[inline(always)]
 fn translate(from: Side, packet: &mut [u8], layout: Layout, to: Endpoint) {
     let to = to.to_socket_addr();
     match from {
@@ -439,16 +500,6 @@ fn translate_quote(from: Side, packet: &mut [u8], layout: Layout, to: Endpoint) 
             layout.set_quoted_source(packet, to);
         }
     }
-}
-
-/// RFC 4291 §2.5.5.2: such addresses have no place in a header; the tables use them for IPv4.
-#[inline]
-fn has_mapped_address(packet: &Packet<'_>) -> bool {
-    let is_mapped = |address: IpAddr| match address {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
-    };
-    is_mapped(packet.ip.source) || is_mapped(packet.ip.destination)
 }
 
 /// What the journal says of a packet that goes no further.

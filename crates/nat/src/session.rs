@@ -2,11 +2,10 @@
 
 use alloc::vec::Vec;
 use core::hint::select_unpredictable;
-use core::net::Ipv6Addr;
 
 use simopen_packet::Timestamp;
 
-use crate::endpoint::{Endpoint, Flow, Side};
+use crate::endpoint::{Address, Endpoint, Flow, Side};
 use crate::flow_index::{FlowHasher, FlowIndex};
 use crate::journal::SessionEndpoints;
 use crate::mapping::MappingId;
@@ -18,8 +17,8 @@ use crate::timers::Timers;
 #[derive(Clone, Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Session {
-    inside_address: Ipv6Addr,
-    remote_address: Ipv6Addr,
+    inside_address: Address,
+    remote_address: Address,
     inside_port: u16,
     remote_port: u16,
     external_port: u16,
@@ -81,7 +80,7 @@ impl Session {
 #[derive(Clone)]
 pub(crate) struct Sessions {
     /// The one outside address, or none where nothing is translated.
-    external: Option<Ipv6Addr>,
+    external: Option<Address>,
     hasher: FlowHasher,
     index: FlowIndex,
     slots: Vec<Session>,
@@ -91,7 +90,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// An empty table.
-    pub(crate) fn new(external: Option<Ipv6Addr>, hasher: FlowHasher) -> Self {
+    pub(crate) fn new(external: Option<Address>, hasher: FlowHasher) -> Self {
         Self {
             external,
             hasher,
@@ -223,10 +222,13 @@ impl Sessions {
     #[inline(always)]
     fn near(&self, session: &Session, side: Side) -> Endpoint {
         let is_inside = side == Side::Inside;
-        let external = self.external.unwrap_or(session.inside_address).to_bits();
-        let inside = session.inside_address.to_bits();
-        let address = select_unpredictable(is_inside, inside, external);
+        let external = self.external.unwrap_or(session.inside_address);
+        let inside = session.inside_address;
+        let address = Address {
+            high: select_unpredictable(is_inside, inside.high, external.high),
+            low: select_unpredictable(is_inside, inside.low, external.low),
+        };
         let port = select_unpredictable(is_inside, session.inside_port, session.external_port);
-        Endpoint { address: Ipv6Addr::from_bits(address), port }
+        Endpoint { address, port }
     }
 }

@@ -160,33 +160,54 @@ impl Tracking {
         let Some(kind) = SegmentKind::of(segment.flags) else {
             return Outcome::Invalid(DropReason::InvalidFlags);
         };
+        // Nearly every segment there is goes from Established to Established.
+        let next = if kind == SegmentKind::Ack && self.state == TcpState::Established {
+            TcpState::Established
+        } else {
+            match self.next_state(*segment, from, kind, *rules) {
+                Ok(next) => next,
+                Err(outcome) => return outcome,
+            }
+        };
+        self.advance(segment, from, kind, next, rules)
+    }
+
+    /// The state to which a segment leads if the windows agree, or what it meant without them.
+    #[inline(never)]
+    fn next_state(
+        &mut self,
+        segment: TcpSegment<'_>,
+        from: Direction,
+        kind: SegmentKind,
+        rules: Rules<'_>,
+    ) -> Result<TcpState, Outcome> {
         if kind == SegmentKind::Rst && rules.on_reset == OnReset::Ignored {
-            return Outcome::Ignored;
+            return Err(Outcome::Ignored);
         }
         let next = match state::transition(self.state, from, kind) {
-            Transition::Invalid => return Outcome::Invalid(DropReason::InvalidInState),
-            Transition::Ignored => return self.ignore(segment, from, kind, rules),
+            Transition::Invalid => return Err(Outcome::Invalid(DropReason::InvalidInState)),
+            Transition::Ignored => return self.ignore(&segment, from, kind),
             Transition::To(next) => next,
         };
         match next {
             TcpState::SynSent if self.state.may_be_reopened() => {
                 if self.was_closed_by(from) {
-                    return Outcome::Reopening;
+                    return Err(Outcome::Reopening);
                 }
-                self.ignore(segment, from, kind, rules)
+                self.ignore(&segment, from, kind)
             }
             TcpState::TimeWait if self.is_challenge_ack(from, kind) => {
                 self.last.challenge = Challenge::NotExpected;
-                Outcome::Ignored
+                Err(Outcome::Ignored)
             }
             TcpState::SynSent2 => {
                 self.opening = Opening::Simultaneous;
-                self.advance(segment, from, kind, next, rules)
+                Ok(next)
             }
             TcpState::SynReceived if self.completes_crossing(from, kind) => {
-                self.advance(segment, from, kind, TcpState::Established, rules)
+                Ok(TcpState::Established)
             }
-            TcpState::Close if kind == SegmentKind::Rst => self.reset(segment, from, rules),
+            TcpState::Close if kind == SegmentKind::Rst => self.reset(&segment, from, &rules),
             TcpState::SynSent
             | TcpState::SynReceived
             | TcpState::Established
@@ -194,7 +215,7 @@ impl Tracking {
             | TcpState::CloseWait
             | TcpState::LastAck
             | TcpState::TimeWait
-            | TcpState::Close => self.advance(segment, from, kind, next, rules),
+            | TcpState::Close => Ok(next),
         }
     }
 
@@ -225,8 +246,7 @@ impl Tracking {
         segment: &TcpSegment<'_>,
         from: Direction,
         kind: SegmentKind,
-        rules: &Rules<'_>,
-    ) -> Outcome {
+    ) -> Result<TcpState, Outcome> {
         let answers_ignored_syn = kind == SegmentKind::SynAck
             && self.last.kind == SegmentKind::Syn
             && self.last.direction != from
@@ -237,7 +257,7 @@ impl Tracking {
                 Seen::of_ignored_syn(self.last.end, self.last.window, self.last.offered);
             self.seen[from as usize] = Seen::default();
             self.state = TcpState::SynSent;
-            return self.advance(segment, from, kind, TcpState::SynReceived, rules);
+            return Ok(TcpState::SynReceived);
         }
         self.last.kind = kind;
         self.last.direction = from;
@@ -254,14 +274,19 @@ impl Tracking {
             self.last.acknowledgment = segment.acknowledgment;
         }
         self.note_reply(from);
-        Outcome::Ignored
+        Err(Outcome::Ignored)
     }
 
     /// Judges an RST: exact, in the window, an answer to something ignored, or invalid.
-    fn reset(&mut self, segment: &TcpSegment<'_>, from: Direction, rules: &Rules<'_>) -> Outcome {
+    fn reset(
+        &mut self,
+        segment: &TcpSegment<'_>,
+        from: Direction,
+        rules: &Rules<'_>,
+    ) -> Result<TcpState, Outcome> {
         let kind = SegmentKind::Rst;
         if self.state.is_closing() {
-            return self.commit(from, kind, TcpState::Close, rules);
+            return Err(self.commit(from, kind, TcpState::Close, rules));
         }
         let mut next = TcpState::Close;
         let established = self.state == TcpState::Established && self.reply == Reply::Assured;
@@ -270,16 +295,16 @@ impl Tracking {
             && self.last.kind != SegmentKind::Syn
         {
             if sequence == SeqNumber(0) && !established {
-                return self.advance(segment, from, kind, next, rules);
+                return Ok(next);
             }
             if sequence.precedes(expected) {
-                return Outcome::Invalid(DropReason::InvalidReset);
+                return Err(Outcome::Invalid(DropReason::InvalidReset));
             }
             let ends_a_train = self.last.kind == SegmentKind::Ack
                 && self.last.direction == from
                 && sequence == self.last.end;
             if !established || sequence == expected || ends_a_train {
-                return self.advance(segment, from, kind, next, rules);
+                return Ok(next);
             }
             // In the window but not exact: the other end will challenge it (RFC 5961 §3).
             next = self.state;
@@ -291,9 +316,9 @@ impl Tracking {
             && self.last.direction == Direction::Reply
             && sequence == self.last.acknowledgment;
         if (answers_ignored && segment.acknowledgment == self.last.end) || answers_challenge {
-            return self.commit(from, kind, next, rules);
+            return Err(self.commit(from, kind, next, rules));
         }
-        self.advance(segment, from, kind, next, rules)
+        Ok(next)
     }
 
     /// Checks the windows and goes on to the next state.
@@ -324,6 +349,7 @@ impl Tracking {
         self.commit(from, kind, next, rules)
     }
 
+    #[inline(always)]
     fn count_repeats(&mut self, segment: &TcpSegment<'_>, from: Direction) {
         let end = segment.sequence + segment.segment_len();
         let last = &mut self.last;

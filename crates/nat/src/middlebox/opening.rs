@@ -3,7 +3,7 @@
 use simopen_packet::{Packet, TcpSegment, Timestamp};
 
 use super::{Decision, Middlebox};
-use crate::endpoint::{Endpoint, Flow, Side, compact};
+use crate::endpoint::{Address, Endpoint, Flow, Side};
 use crate::filtering::Filtering;
 use crate::journal::{DropReason, JournalEvent};
 use crate::mapping::MappingId;
@@ -139,7 +139,7 @@ impl Middlebox {
     }
 
     fn free_endpoint(&mut self, inside: Endpoint, remote: Endpoint) -> Option<Endpoint> {
-        let address = compact(self.external);
+        let address = Address::new(self.external);
         let mappings = &self.mappings;
         let next_free = |start| mappings.next_free_port(address, start, remote);
         let port = self.spec.port_allocation.choose(inside.port, &mut self.generator, next_free)?;

@@ -105,7 +105,7 @@ pub(crate) enum SegmentKind {
 
 impl SegmentKind {
     /// Sorts a segment by its flags; none if no TCP would send this combination.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(flags: TcpFlags) -> Option<Self> {
         let relevant = flags.0
             & (TcpFlags::FIN.0
@@ -120,8 +120,10 @@ impl SegmentKind {
         const RST: u8 = TcpFlags::RST.0;
         const RST_ACK: u8 = TcpFlags::RST.0 | ACK;
         const URG: u8 = TcpFlags::URG.0;
+        if relevant == ACK {
+            return Some(Self::Ack);
+        }
         match relevant {
-            ACK => Some(Self::Ack),
             SYN => Some(Self::Syn),
             SYN_ACK => Some(Self::SynAck),
             FIN_ACK => Some(Self::Fin),

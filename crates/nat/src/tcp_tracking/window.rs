@@ -156,7 +156,7 @@ pub(crate) enum WindowVerdict {
 }
 
 /// Judges a segment and, if it fits, moves the bounds.
-#[inline]
+#[inline(always)]
 pub(crate) fn check(
     seen: &mut [Seen; 2],
     segment: &TcpSegment<'_>,
@@ -170,18 +170,11 @@ pub(crate) fn check(
         Direction::Reply => (reply, original),
     };
     let numbers = Numbers::of(segment, receiver);
-    if segment.flags.contains(TcpFlags::SYN) {
-        if starts_side(sender, &numbers, state) {
-            sender.start(segment, numbers.end);
-            if from == Direction::Reply {
-                agree_on_scale(sender, receiver);
-                if !segment.flags.contains(TcpFlags::ACK) {
-                    return WindowVerdict::Accepted;
-                }
-            }
-        }
-    } else if sender.max_window == 0 {
-        start_in_the_middle(sender, receiver, &numbers);
+    let is_syn = segment.flags.contains(TcpFlags::SYN);
+    if (is_syn || sender.max_window == 0)
+        && begin(sender, receiver, *segment, numbers, from, state) == Begun::Settled
+    {
+        return WindowVerdict::Accepted;
     }
     let numbers = numbers.completed(segment, sender, receiver, state);
     match judge(sender, receiver, &numbers) {
@@ -193,12 +186,44 @@ pub(crate) fn check(
             return WindowVerdict::Accepted;
         }
         WindowVerdict::Invalid(reason) => {
-            forgive_overshoot(sender, receiver, &numbers);
+            forgive_overshoot(sender, receiver, numbers);
             return WindowVerdict::Invalid(reason);
         }
     }
     update(sender, receiver, segment, &numbers);
     WindowVerdict::Accepted
+}
+
+/// Whether the first segment of a side needs no further check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Settled,
+    ToBeJudged,
+}
+
+/// The first segment of a side, or another SYN.
+#[cold]
+fn begin(
+    sender: &mut Seen,
+    receiver: &mut Seen,
+    segment: TcpSegment<'_>,
+    numbers: Numbers,
+    from: Direction,
+    state: TcpState,
+) -> Begun {
+    if !segment.flags.contains(TcpFlags::SYN) {
+        start_in_the_middle(sender, receiver, &numbers);
+        return Begun::ToBeJudged;
+    }
+    if !starts_side(sender, &numbers, state) {
+        return Begun::ToBeJudged;
+    }
+    sender.start(&segment, numbers.end);
+    if from == Direction::Original {
+        return Begun::ToBeJudged;
+    }
+    agree_on_scale(sender, receiver);
+    if segment.flags.contains(TcpFlags::ACK) { Begun::ToBeJudged } else { Begun::Settled }
 }
 
 /// The numbers of a segment as the checks use them.
@@ -213,7 +238,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    #[inline]
+    #[inline(always)]
     fn of(segment: &TcpSegment<'_>, receiver: &Seen) -> Self {
         let acknowledgment = segment.acknowledgment;
         let mut highest_ack = acknowledgment;
@@ -231,7 +256,7 @@ impl Numbers {
 
     /// Fills in what the segment leaves out: no ACK, an RST with a zero ACK, an RST that answers a
     /// SYN with sequence number zero.
-    #[inline]
+    #[inline(always)]
     fn completed(
         mut self,
         segment: &TcpSegment<'_>,
@@ -283,7 +308,7 @@ fn start_in_the_middle(sender: &mut Seen, receiver: &mut Seen, numbers: &Numbers
     }
 }
 
-#[inline]
+#[inline(always)]
 fn judge(sender: &Seen, receiver: &Seen, numbers: &Numbers) -> WindowVerdict {
     if !numbers.sequence.at_or_precedes(sender.max_end.0) {
         return WindowVerdict::Invalid(DropReason::OutOfWindow);
@@ -298,25 +323,26 @@ fn judge(sender: &Seen, receiver: &Seen, numbers: &Numbers) -> WindowVerdict {
     WindowVerdict::Accepted
 }
 
-#[inline]
+#[inline(always)]
 fn ends_in_window(sender: &Seen, receiver: &Seen, numbers: &Numbers) -> bool {
     (sender.end.0 - receiver.max_window).at_or_precedes(numbers.end)
 }
 
-#[inline]
+#[inline(always)]
 fn ack_is_recent(sender: &Seen, receiver: &Seen, numbers: &Numbers) -> bool {
     (receiver.end.0 - sender.max_window.max(ACK_WINDOW)).at_or_precedes(numbers.highest_ack)
 }
 
 /// A side that sent a little more than it was allowed: should the excess pass the box, its
 /// acknowledgement must not look like one of bytes never sent.
-fn forgive_overshoot(sender: &mut Seen, receiver: &Seen, numbers: &Numbers) {
+#[cold]
+fn forgive_overshoot(sender: &mut Seen, receiver: &Seen, numbers: Numbers) {
     let overshoot = (numbers.end + 1).distance_from(sender.max_end.0);
     let too_far = !numbers.sequence.at_or_precedes(sender.max_end.0);
     if too_far
         && receiver.max_window != 0
-        && ends_in_window(sender, receiver, numbers)
-        && ack_is_recent(sender, receiver, numbers)
+        && ends_in_window(sender, receiver, &numbers)
+        && ack_is_recent(sender, receiver, &numbers)
         && overshoot <= receiver.max_window
         && numbers.highest_ack.at_or_precedes(receiver.end.0)
     {
@@ -325,7 +351,7 @@ fn forgive_overshoot(sender: &mut Seen, receiver: &Seen, numbers: &Numbers) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn update(sender: &mut Seen, receiver: &mut Seen, segment: &TcpSegment<'_>, numbers: &Numbers) {
     let mut window = numbers.window;
     if !segment.flags.contains(TcpFlags::SYN) {
@@ -365,6 +391,11 @@ fn highest_sack(options: &[u8], ack: SeqNumber) -> SeqNumber {
     if options.is_empty() || (options.len() == 12 && options.starts_with(&[1, 1, 8, 10])) {
         return ack;
     }
+    search_sack(options, ack)
+}
+
+#[inline(never)]
+fn search_sack(options: &[u8], ack: SeqNumber) -> SeqNumber {
     let highest = ack;
     let mut rest = options;
     loop {
