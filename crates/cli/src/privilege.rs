@@ -40,8 +40,10 @@ fn explain(capabilities: &Capabilities, user_namespace: Option<String>) -> Strin
 fn command_line() -> String {
     let program = env::current_exe().ok().and_then(|program| {
         let here = env::current_dir().ok()?;
-        let program = program.strip_prefix(&here).map(ToOwned::to_owned).unwrap_or(program);
-        program.to_str().map(ToOwned::to_owned)
+        let shortened = program.strip_prefix(&here).unwrap_or(&program);
+        let text = shortened.to_str()?;
+        // A bare name would be looked for in the PATH of root.
+        Some(if text.contains('/') { text.to_owned() } else { format!("./{text}") })
     });
     let arguments = env::args().skip(1).map(quoted);
     let program = program.unwrap_or_else(|| "simopen".to_owned());

@@ -7,13 +7,13 @@ use simopen_lab::timeline::TimelineEntry;
 
 /// The plan of the network, as it is built.
 pub(crate) fn picture(delay_ms: f64) -> String {
-    format!(
-        "\
-  a ── NAT box ──┐            ┌── NAT box ── b
-                 ├──  core  ──┤
-                 └──── c ─────┘     any two of a, b, c are one leg = {delay_ms} ms apart
-"
-    )
+    [
+        "  a ── NAT box ──┐          ┌── NAT box ── b",
+        "                 ├── core ──┤",
+        "                 └─── c ────┘",
+    ]
+    .join("\n")
+        + &format!("        any two of a, b and c are one leg = {delay_ms} ms apart\n")
 }
 
 /// One attempt: its timeline, and what the journal proves.
@@ -28,8 +28,16 @@ pub(crate) fn timeline(case: &CaseResult) -> String {
     for (host, counts) in ["a", "b"].iter().zip(&result.delivered) {
         let _ = writeln!(
             text,
-            "  journal: {} bare SYNs left {host}; {} reached it; {} SYN-ACKs reached it, {} of them from c's port",
-            counts.syns_sent, counts.syns, counts.syn_acks, counts.syn_acks_from_broker
+            "  journal: {host} sent {}; {} reached it, and {}{}",
+            counted(counts.syns_sent, "bare SYN"),
+            counted(counts.syns, "bare SYN"),
+            counted(counts.syn_acks, "SYN-ACK"),
+            match (counts.syn_acks, counts.syn_acks_from_broker) {
+                (0, _) => String::new(),
+                (1, 1) => ", which entered the network at c's port".to_owned(),
+                (_, from_broker) =>
+                    format!(", {from_broker} of which entered the network at c's port"),
+            }
         );
     }
     if let Some(cause) = &result.cause {
@@ -44,6 +52,11 @@ pub(crate) fn timeline(case: &CaseResult) -> String {
     }
     let _ = writeln!(text, "  {}", verdict(case));
     text
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn line(text: &mut String, case: &CaseResult, entry: &TimelineEntry) {

@@ -9,6 +9,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
@@ -23,11 +25,22 @@ use crate::error::{Context, DeviceError};
 /// namespaces; the error says which switch that is.
 pub fn enter() -> Result<(), DeviceError> {
     let (user, group) = (geteuid(), getegid());
+    await_ended_threads();
     unshare(CloneFlags::CLONE_NEWUSER).on("unshare CLONE_NEWUSER", "process")?;
     // user_namespaces(7): without this the group map is refused to the unprivileged.
     fs::write("/proc/self/setgroups", "deny").on("write", "/proc/self/setgroups")?;
     fs::write("/proc/self/uid_map", format!("0 {user} 1")).on("write", "/proc/self/uid_map")?;
     fs::write("/proc/self/gid_map", format!("0 {group} 1")).on("write", "/proc/self/gid_map")
+}
+
+/// The kernel counts a joined thread for a moment longer than its joiner does.
+fn await_ended_threads() {
+    for _ in 0..100 {
+        match fs::read_dir("/proc/self/task") {
+            Ok(threads) if threads.count() > 1 => thread::sleep(Duration::from_millis(1)),
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 /// Enters a new user namespace and starts the running program there anew with `arguments`
