@@ -3,11 +3,12 @@
 use std::fmt;
 
 use crate::capture::PacketSocketCapture;
-use crate::error::DeviceError;
+use crate::error::{Context, DeviceError};
 use crate::filter::{Scope, Selection};
 use crate::handover;
 use crate::namespace::{Namespace, NamespaceThread};
 use crate::raw::RawSender;
+use crate::syscall;
 use crate::tun::{Tun, TunConfig};
 
 /// Something that the kernel must grant. May grow.
@@ -111,6 +112,30 @@ impl Capabilities {
         let mut granted = self.0.iter().filter(|requirement| requirement.state.is_ok());
         granted.any(|requirement| requirement.capability == capability)
     }
+}
+
+/// A capability of the kernel, for [`keep_only`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// CAP_NET_ADMIN: TCP_REPAIR, TUN devices, addresses and routes.
+    NetAdmin,
+    /// CAP_NET_RAW: packet sockets and raw IP sockets.
+    NetRaw,
+}
+
+/// Takes all capabilities but these from the calling thread, for good: an experiment shows what a
+/// program needs by doing without the rest.
+///
+/// # Errors
+///
+/// Fails where the kernel refuses, as it does for a capability that the thread does not have.
+pub fn keep_only(privileges: &[Privilege]) -> Result<(), DeviceError> {
+    let number = |privilege: &Privilege| match privilege {
+        Privilege::NetAdmin => 12,
+        Privilege::NetRaw => 13,
+    };
+    let kept = privileges.iter().fold(0_u64, |kept, privilege| kept | 1 << number(privilege));
+    syscall::set_capabilities(kept).on("capset", "thread")
 }
 
 type Attempt = fn() -> Result<(), DeviceError>;

@@ -41,6 +41,19 @@ pub(crate) struct RepairWindow {
     pub(crate) rcv_wup: u32,
 }
 
+/// Sets the calling thread's effective and permitted capabilities; none are inherited.
+pub(crate) fn set_capabilities(kept: u64) -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h: two words of 32 capabilities each.
+    const VERSION: u32 = 0x2008_0522;
+    let header = [VERSION, 0];
+    let (low, high) = (kept as u32, (kept >> 32) as u32);
+    let data = [[low, low, 0], [high, high, 0]];
+    // SAFETY: capset(2) reads a header of two 32-bit integers and, in this version, two records of
+    // three; both live to the end of the call, and process number 0 names the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Puts the calling thread into the lowest real-time class.
 pub(crate) fn round_robin_scheduling() -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };

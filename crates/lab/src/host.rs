@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::mpsc as std_mpsc;
 
 use simopen_device::DeviceError;
+use simopen_device::capability::{Privilege, keep_only};
 use simopen_device::namespace::{Namespace, NamespaceThread};
 use simopen_device::tun::{Tun, TunConfig};
 use simopen_device::wait::run_before_others;
@@ -24,6 +25,8 @@ pub(crate) struct HostSpec {
     /// TUN port.
     pub(crate) addresses: Vec<(IpAddr, u8)>,
     pub(crate) mtu: u32,
+    /// The capabilities that the host's programs have; `None` leaves all.
+    pub(crate) privileges: Option<Vec<Privilege>>,
 }
 
 /// A running host. Its namespace and port go when it is dropped.
@@ -54,7 +57,7 @@ impl Host {
             // Whoever builds may have given up.
             let _ = ready.send(opened);
             if works {
-                serve(queue);
+                serve(queue, spec.privileges.as_deref());
             }
         })?;
         Ok(Building { name, jobs, thread, port })
@@ -140,8 +143,14 @@ fn open_port(spec: &HostSpec) -> Result<Tun, DeviceError> {
     Ok(tun)
 }
 
-fn serve(mut queue: mpsc::UnboundedReceiver<Job>) {
+fn serve(mut queue: mpsc::UnboundedReceiver<Job>, privileges: Option<&[Privilege]>) {
     prefer_this_thread();
+    if let Some(privileges) = privileges
+        && let Err(error) = keep_only(privileges)
+    {
+        tracing::error!(%error, "a host cannot do without its capabilities");
+        return;
+    }
     let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else {
         // The queue closes, and whoever sends a job learns that the thread has ended.
         return;

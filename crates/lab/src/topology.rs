@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use simopen_device::capability::Privilege;
 use simopen_device::clock::Clock;
 use simopen_fabric::{Arm, Fabric, LinkSpec, RouterSpec, SourceValidation, Star};
 use simopen_nat::{Middlebox, MiddleboxSpec, Role};
@@ -40,6 +41,8 @@ pub struct TopologySpec {
     pub ip: IpVersion,
     /// What all chance in the fabric follows from.
     pub entropy: Entropy,
+    /// The capabilities that `a` and `b` have; `None` leaves all.
+    pub privileges: Option<Vec<Privilege>>,
     /// Where to write a capture of each port.
     pub captures: Option<PathBuf>,
 }
@@ -54,6 +57,7 @@ impl TopologySpec {
             source_validation: SourceValidation::Off,
             ip: IpVersion::V4,
             entropy: Entropy::new([0; 32]),
+            privileges: None,
             captures: None,
         }
     }
@@ -134,6 +138,7 @@ impl Topology {
                 name: NAMES[place],
                 addresses: vec![(address, Addresses::prefix_len(address))],
                 mtu: MTU,
+                privileges: if place < 2 { spec.privileges.clone() } else { None },
             })
         });
         let star = plan(spec, &addresses, clock.now())?;

@@ -11,7 +11,7 @@ use simopen_device::handover::{Installation, install};
 use simopen_device::raw::RawSender;
 use simopen_device::socket::{DialOptions, bind_dialer};
 use simopen_device::swallow::SwallowingPort;
-use simopen_packet::{MAX_SYN_LEN, Syn, SynAck};
+use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, Ttl};
 use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, FromBroker, Handshake};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -128,11 +128,7 @@ impl World {
     fn carry_out(&mut self, command: &Command) -> Result<(), DeviceError> {
         match *command {
             Command::Dial { local, remote, ttl, handshake } => {
-                // BBR would keep the short way to the broker for the path's.
-                let through_broker = handshake == Handshake::ThroughBroker;
-                let congestion_control = through_broker.then(|| "cubic".to_owned());
-                let options = DialOptions { ttl, congestion_control, ..DialOptions::default() };
-                self.dial(local, remote, &options)
+                self.dial(local, remote, ttl, handshake)
             }
             Command::Swallow { local } => {
                 self.swallower = Some(SwallowingPort::bind(local)?);
@@ -162,39 +158,24 @@ impl World {
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
-        options: &DialOptions,
+        ttl: Option<Ttl>,
+        handshake: Handshake,
     ) -> Result<(), DeviceError> {
+        // BBR would keep the short way to the broker for the path's.
+        let congestion_control =
+            (handshake == Handshake::ThroughBroker).then(|| "cubic".to_owned());
+        let options = DialOptions { ttl, congestion_control, ..DialOptions::default() };
         let (capture, from) = match &self.context.config.capture {
-            SynCaptureWay::PacketSocket => {
-                let selection = Selection {
-                    local_port: local.port(),
-                    remote: Some(remote),
-                    scope: Scope::OwnSyns,
-                };
-                (CaptureStream::packet_socket(&selection)?, local)
-            }
+            SynCaptureWay::PacketSocket => (watch(local, remote, handshake)?, local),
             SynCaptureWay::TunRoute { interface, syn_ttl } => {
-                let stand_in = match local.ip() {
-                    IpAddr::V4(_) => IpAddr::V4(STAND_IN_V4),
-                    IpAddr::V6(_) => IpAddr::V6(STAND_IN_V6),
-                };
-                let route = TunRouteCapture::open(TunRouteConfig {
-                    tun: format!("simopen{}", local.port()),
-                    interface: interface.clone(),
-                    local,
-                    remote,
-                    stand_in,
-                    table: u32::from(local.port()),
-                    mtu: 1500,
-                    syn_ttl: Some(*syn_ttl),
-                    scope: Scope::OwnSyns,
-                })?;
-                (CaptureStream::tun_route(route)?, SocketAddr::new(stand_in, local.port()))
+                let route = TunRouteCapture::open(route(local, remote, interface, *syn_ttl))?;
+                let from = route.dialling_endpoint();
+                (Some(CaptureStream::tun_route(route)?), from)
             }
         };
-        let dialer = bind_dialer(from, options)?;
+        let dialer = bind_dialer(from, &options)?;
         // Open and filtered before the dial, so that no SYN is missed.
-        self.capture = Some(capture);
+        self.capture = capture;
         self.dialling = Some(into_tokio(dialer.connect(remote)?)?);
         Ok(())
     }
@@ -284,6 +265,42 @@ impl World {
             }
         };
         Ok(Connection::new(stream, session, attempt.role(), established_at, route))
+    }
+}
+
+/// A packet socket that shows the SYNs of one dial. Where the two ends answer each other nobody
+/// needs them but the timeline, so the dial goes on without the right to see them.
+fn watch(
+    local: SocketAddr,
+    remote: SocketAddr,
+    handshake: Handshake,
+) -> Result<Option<CaptureStream>, DeviceError> {
+    let selection =
+        Selection { local_port: local.port(), remote: Some(remote), scope: Scope::OwnSyns };
+    match (CaptureStream::packet_socket(&selection), handshake) {
+        (Ok(capture), _) => Ok(Some(capture)),
+        (Err(error), Handshake::EndToEnd) => {
+            debug!(%error, "own SYNs cannot be seen here");
+            Ok(None)
+        }
+        (Err(error), Handshake::ThroughBroker) => Err(error),
+    }
+}
+
+fn route(local: SocketAddr, remote: SocketAddr, interface: &str, syn_ttl: Ttl) -> TunRouteConfig {
+    TunRouteConfig {
+        tun: format!("simopen{}", local.port()),
+        interface: interface.to_owned(),
+        local,
+        remote,
+        stand_in: match local.ip() {
+            IpAddr::V4(_) => IpAddr::V4(STAND_IN_V4),
+            IpAddr::V6(_) => IpAddr::V6(STAND_IN_V6),
+        },
+        table: u32::from(local.port()),
+        mtu: 1500,
+        syn_ttl: Some(syn_ttl),
+        scope: Scope::OwnSyns,
     }
 }
 
