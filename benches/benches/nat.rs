@@ -123,7 +123,7 @@ fn one_packet(criterion: &mut Criterion) {
                 state ^= state << 13;
                 state ^= state >> 7;
                 state ^= state << 17;
-                let number = ((state >> 32) * u64::from(count) >> 32) as u32;
+                let number = (((state >> 32) * u64::from(count)) >> 32) as u32;
                 let (side, template) = if state & 1 == 0 {
                     (Side::Inside, &outbound)
                 } else {
