@@ -51,6 +51,8 @@ pub struct AttemptSpec {
     pub kernel_ttl: Option<Ttl>,
     /// Whether kernel SYNs go by a TUN route whose owner gives them this TTL.
     pub tun_route_ttl: Option<Ttl>,
+    /// How much later than agreed `a` and `b` send their first SYN.
+    pub start_skew: [Duration; 2],
     /// Bytes that go each way, and are compared, once the connection is confirmed.
     pub bytes: usize,
     /// Bytes that go each way after the broker has been cut off.
@@ -67,6 +69,7 @@ impl AttemptSpec {
             topology: TopologySpec::star(Duration::from_millis(10)),
             kernel_ttl: None,
             tun_route_ttl: None,
+            start_skew: [Duration::ZERO; 2],
             bytes: 1024 * 1024,
             bytes_after_cut: 64 * 1024,
         }
@@ -284,6 +287,7 @@ async fn login(
     let (observer, mut observations) = mpsc::unbounded_channel();
     let config = PeerConfig {
         kernel_ttl: spec.kernel_ttl,
+        start_skew: spec.start_skew[place],
         capture: spec.tun_route_ttl.map_or(SynCaptureWay::PacketSocket, |syn_ttl| {
             SynCaptureWay::TunRoute { interface: "port0".into(), syn_ttl }
         }),

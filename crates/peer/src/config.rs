@@ -1,6 +1,7 @@
 //! What a peer is told before it logs in.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use simopen_device::clock::Clock;
 use simopen_packet::Ttl;
@@ -26,6 +27,8 @@ pub struct PeerConfig {
     /// TTL of the SYNs that the peer builds itself: it passes the own box and dies before the
     /// other side's.
     pub userspace_ttl: Ttl,
+    /// How much later than agreed first SYNs leave: zero, but in experiments.
+    pub start_skew: Duration,
     /// How the kernel's SYNs are captured.
     pub capture: SynCaptureWay,
     /// How many proven ports are kept ready.
@@ -62,6 +65,7 @@ impl PeerConfig {
             gateway: None,
             kernel_ttl: None,
             userspace_ttl: Ttl(2),
+            start_skew: Duration::ZERO,
             capture: SynCaptureWay::PacketSocket,
             ports: 1,
             clock: Clock::start(),

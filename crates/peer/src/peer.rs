@@ -213,6 +213,7 @@ impl Peer {
             round_trip: self.round_trip(),
             kernel_ttl: self.config.kernel_ttl,
             syn,
+            start_skew: self.config.start_skew,
         }
     }
 }

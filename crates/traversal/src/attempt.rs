@@ -54,6 +54,9 @@ pub struct AttemptConfig {
     pub kernel_ttl: Option<Ttl>,
     /// What a SYN carries that the peer builds itself.
     pub syn: SynTemplate,
+    /// How much later than agreed this side sends its first SYN: zero, but in experiments that
+    /// show what a slow peer costs.
+    pub start_skew: Duration,
 }
 
 /// Which side of the session this is.
@@ -205,10 +208,8 @@ impl Attempt {
             attempt.settle(Cause::Declined, Side::Own, now);
             return attempt;
         };
-        match opener.respond(&attempt.config, &session, now, &mut attempt.out) {
-            Start::Now => attempt.start(now),
-            Start::At(at) => attempt.state = State::AwaitingMoment { at },
-        }
+        let start = opener.respond(&attempt.config, &session, now, &mut attempt.out);
+        attempt.begin(start, now);
         attempt
     }
 
@@ -435,7 +436,7 @@ impl Attempt {
             peer_round_trip: accepted.round_trip,
         };
         if self.join(session, accepted.greetings, now) {
-            self.start(now);
+            self.begin(Start::Now, now);
         }
     }
 
@@ -449,6 +450,15 @@ impl Attempt {
             self.settle(Cause::ConsentRefused, Side::Own, now);
         }
         allowed
+    }
+
+    fn begin(&mut self, start: Start, now: Timestamp) {
+        let at = match start {
+            Start::Now => now,
+            Start::At(at) => at,
+        };
+        self.state = State::AwaitingMoment { at: at + self.config.start_skew };
+        self.handle_timeout(now);
     }
 
     fn start(&mut self, now: Timestamp) {

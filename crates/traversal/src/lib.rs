@@ -24,6 +24,7 @@
 //!     round_trip: Duration::from_millis(20),
 //!     kernel_ttl: None,
 //!     syn: SynTemplate::default(),
+//!     start_skew: Duration::ZERO,
 //! };
 //! let mut now = Timestamp::ZERO;
 //! let bob = UserId::new("bob").unwrap();
