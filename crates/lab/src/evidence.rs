@@ -91,23 +91,32 @@ pub(crate) fn explain(
     if done.is_empty() { seen } else { format!("{seen}; {}", done.join(", ")) }
 }
 
-/// What the boxes did to packets of the flow, counted.
+/// What boxes and routers did to packets of the flow, counted.
 fn done_by_boxes(events: &[FabricEvent], flow: &Flow, fabric: &Fabric) -> Vec<String> {
     let mut deeds: BTreeMap<(String, &'static str), u32> = BTreeMap::new();
     for event in events {
         let ours = event.packet.filter(|packet| flow.contains(packet));
-        let deed = if let (Happening::Dropped(DropReason::Middlebox(reason)), Some(packet)) =
-            (event.what, ours)
-        {
-            let early =
-                reason == BoxReason::SynAckWithoutSyn && !sent_before(events, event.at, &packet);
-            deed_of(reason, packet.kind, early)
-        } else if let Happening::Middlebox(entry) = event.what
-            && let JournalEvent::Answered { answer, .. } = entry.event
-        {
-            Some(if answer == OwnAnswer::Reset { "answered RST" } else { "answered ICMP" })
-        } else {
-            None
+        let deed = match (event.what, ours) {
+            (Happening::Dropped(DropReason::Middlebox(reason)), Some(packet)) => {
+                let early = reason == BoxReason::SynAckWithoutSyn
+                    && !sent_before(events, event.at, &packet);
+                deed_of(reason, packet.kind, early)
+            }
+            (Happening::Dropped(DropReason::SourceInvalid), Some(packet)) => {
+                Some(if packet.kind == PacketKind::SynAck {
+                    "dropped a SYN-ACK for its source address"
+                } else {
+                    "dropped a packet for its source address"
+                })
+            }
+            (Happening::Middlebox(entry), _) => {
+                if let JournalEvent::Answered { answer, .. } = entry.event {
+                    Some(if answer == OwnAnswer::Reset { "answered RST" } else { "answered ICMP" })
+                } else {
+                    None
+                }
+            }
+            _ => None,
         };
         if let Some(deed) = deed {
             *deeds.entry((fabric.name(event.place).to_owned(), deed)).or_default() += 1;

@@ -118,6 +118,10 @@ impl<T> Spawned<T> {
     pub(crate) async fn join(self) -> Result<T, LabError> {
         self.result.await.map_err(|_| LabError::ThreadEnded(self.host))
     }
+
+    pub(crate) fn wait(self) -> Result<T, LabError> {
+        self.result.blocking_recv().map_err(|_| LabError::ThreadEnded(self.host))
+    }
 }
 
 /// A host's threads and the fabric's mostly sleep, and must wake in time on a busy machine.

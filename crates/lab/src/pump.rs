@@ -49,11 +49,11 @@ pub struct PumpPort {
     pub tun: Tun,
 }
 
-/// A running pump.
+/// A running pump. Its thread ends when it is dropped.
 #[derive(Debug)]
 pub struct Pump {
     orders: Sender<Order>,
-    thread: JoinHandle<Report>,
+    thread: Option<JoinHandle<Report>>,
 }
 
 /// What a pump knows when it has stopped.
@@ -110,7 +110,7 @@ impl Pump {
                 state.run(&ports, &queue)
             })
             .map_err(|source| LabError::System { what: "the fabric's thread", source })?;
-        Ok(Self { orders, thread })
+        Ok(Self { orders, thread: Some(thread) })
     }
 
     /// Cuts a host off from the network.
@@ -124,9 +124,19 @@ impl Pump {
     /// # Errors
     ///
     /// [`LabError::ThreadEnded`] where it panicked.
-    pub fn stop(self) -> Result<Report, LabError> {
+    pub fn stop(mut self) -> Result<Report, LabError> {
+        self.end().ok_or(LabError::ThreadEnded("the fabric"))
+    }
+
+    fn end(&mut self) -> Option<Report> {
         let _ = self.orders.send(Order::Stop);
-        self.thread.join().map_err(|_| LabError::ThreadEnded("the fabric"))
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

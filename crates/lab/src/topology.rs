@@ -155,6 +155,25 @@ impl Topology {
         let pump = Pump::start(fabric, ports, clock, spec.captures.as_deref(), Load::Sparse)?;
         Ok(Self { hosts, pump, ports: star.ports, addresses, clock, built_in: started.elapsed() })
     }
+
+    /// Runs a job on the host at that place (`a`, `b`, `c`), in its namespace, and waits for what
+    /// it gives.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::ThreadEnded`] where it panicked.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs an asynchronous runtime.
+    pub fn run_on<T: Send + 'static>(
+        &self,
+        place: usize,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LabError> {
+        let host = self.hosts.get(place).ok_or(LabError::ThreadEnded("no such host"))?;
+        host.spawn(move || async move { job() })?.wait()
+    }
 }
 
 fn plan(spec: &TopologySpec, addresses: &Addresses, now: Timestamp) -> Result<Star<3>, LabError> {
