@@ -54,9 +54,9 @@ pub(crate) fn set_capabilities(kept: u64) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Puts the calling thread into the lowest real-time class.
-pub(crate) fn round_robin_scheduling() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 1 };
+/// Puts the calling thread into the real-time class SCHED_RR.
+pub(crate) fn round_robin_scheduling(priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the pointer is valid for the call; 0 names the calling thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

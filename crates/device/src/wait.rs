@@ -21,14 +21,27 @@ pub fn sharpen_timers() -> Result<(), DeviceError> {
     prctl::set_timerslack(1).map_err(io::Error::from).on("prctl PR_SET_TIMERSLACK", "thread")
 }
 
+/// How urgent a thread is among those that run before ordinary ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Yields to [`Urgency::Timekeeper`].
+    Worker,
+    /// Its wake-ups are what others are measured by.
+    Timekeeper,
+}
+
 /// Lets the calling thread run before ordinary ones, so that a busy machine does not falsify what
 /// it measures. To be used by threads that mostly sleep.
 ///
 /// # Errors
 ///
 /// Fails without CAP_SYS_NICE in the initial user namespace; the thread then runs as before.
-pub fn run_before_others() -> Result<(), DeviceError> {
-    syscall::round_robin_scheduling().on("sched_setscheduler SCHED_RR", "thread")
+pub fn run_before_others(urgency: Urgency) -> Result<(), DeviceError> {
+    let priority = match urgency {
+        Urgency::Worker => 1,
+        Urgency::Timekeeper => 2,
+    };
+    syscall::round_robin_scheduling(priority).on("sched_setscheduler SCHED_RR", "thread")
 }
 
 /// Descriptors that are waited for together.

@@ -9,7 +9,7 @@ use simopen_device::DeviceError;
 use simopen_device::capability::{Privilege, keep_only};
 use simopen_device::namespace::{Namespace, NamespaceThread};
 use simopen_device::tun::{Tun, TunConfig};
-use simopen_device::wait::run_before_others;
+use simopen_device::wait::{Urgency, run_before_others};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -125,8 +125,8 @@ impl<T> Spawned<T> {
 }
 
 /// A host's threads and the fabric's mostly sleep, and must wake in time on a busy machine.
-pub(crate) fn prefer_this_thread() {
-    if let Err(error) = run_before_others() {
+pub(crate) fn prefer_this_thread(urgency: Urgency) {
+    if let Err(error) = run_before_others(urgency) {
         tracing::debug!(%error, "the threads of the lab run among all others");
     }
 }
@@ -148,7 +148,7 @@ fn open_port(spec: &HostSpec) -> Result<Tun, DeviceError> {
 }
 
 fn serve(mut queue: mpsc::UnboundedReceiver<Job>, privileges: Option<&[Privilege]>) {
-    prefer_this_thread();
+    prefer_this_thread(Urgency::Worker);
     if let Some(privileges) = privileges
         && let Err(error) = keep_only(privileges)
     {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use simopen_device::clock::Clock;
 use simopen_device::tun::Tun;
-use simopen_device::wait::{ReadableSet, sharpen_timers};
+use simopen_device::wait::{ReadableSet, Urgency, sharpen_timers};
 use simopen_fabric::{Delivery, Fabric, FabricEvent, PortId};
 use simopen_packet::Timestamp;
 
@@ -105,7 +105,7 @@ impl Pump {
             .name("fabric".into())
             .spawn(move || {
                 if load == Load::Sparse {
-                    prefer_this_thread();
+                    prefer_this_thread(Urgency::Timekeeper);
                 }
                 state.run(&ports, &queue)
             })
