@@ -1,2 +1,12 @@
-//! Placeholder.
+//! What the tests on real kernels share: cells of a table, how they run beside each other, what
+//! counts as their outcome, and how a test says that it cannot run here.
+//!
+//! The tests themselves stand in `tests/`. Each attempt is made in a topology of its own
+//! ([`simopen_lab::topology`]): hosts in network namespaces, the boxes as machines in between.
 #![forbid(unsafe_code)]
+
+mod cell;
+mod requires;
+
+pub use self::cell::{Cell, Expected, Ran, leg, run_all, told};
+pub use self::requires::{requires, requires_programs};
