@@ -9,7 +9,7 @@ use simopen_device::clock::Clock;
 use simopen_device::filter::{Scope, Selection};
 use simopen_device::handover::{Installation, install};
 use simopen_device::raw::RawSender;
-use simopen_device::socket::{DialOptions, bind_dialer};
+use simopen_device::socket::{DialOptions, Dialer, bind_dialer};
 use simopen_device::swallow::SwallowingPort;
 use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, Ttl};
 use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, FromBroker, Handshake};
@@ -161,10 +161,6 @@ impl World {
         ttl: Option<Ttl>,
         handshake: Handshake,
     ) -> Result<(), DeviceError> {
-        // BBR would keep the short way to the broker for the path's.
-        let congestion_control =
-            (handshake == Handshake::ThroughBroker).then(|| "cubic".to_owned());
-        let options = DialOptions { ttl, congestion_control, ..DialOptions::default() };
         let (capture, from) = match &self.context.config.capture {
             SynCaptureWay::PacketSocket => (watch(local, remote, handshake)?, local),
             SynCaptureWay::TunRoute { interface, syn_ttl } => {
@@ -173,7 +169,7 @@ impl World {
                 (Some(CaptureStream::tun_route(route)?), from)
             }
         };
-        let dialer = bind_dialer(from, &options)?;
+        let dialer = bind(from, ttl, handshake)?;
         // Open and filtered before the dial, so that no SYN is missed.
         self.capture = capture;
         self.dialling = Some(into_tokio(dialer.connect(remote)?)?);
@@ -265,6 +261,22 @@ impl World {
             }
         };
         Ok(Connection::new(stream, session, attempt.role(), established_at, route))
+    }
+}
+
+/// Binds the dialling socket. Where the broker answers the SYN, BBR would keep the short way to the
+/// broker for the path's, so it gets another congestion control: cubic, or reno where the system
+/// lets only privileged programs choose that.
+fn bind(from: SocketAddr, ttl: Option<Ttl>, handshake: Handshake) -> Result<Dialer, DeviceError> {
+    let options = |congestion_control: Option<&str>| DialOptions {
+        ttl,
+        congestion_control: congestion_control.map(str::to_owned),
+        ..DialOptions::default()
+    };
+    match handshake {
+        Handshake::EndToEnd => bind_dialer(from, &options(None)),
+        Handshake::ThroughBroker => bind_dialer(from, &options(Some("cubic")))
+            .or_else(|_| bind_dialer(from, &options(Some("reno")))),
     }
 }
 
