@@ -51,7 +51,7 @@ impl Link {
     pub(crate) async fn open(
         broker: SocketAddr,
         login: Login,
-        asked: mpsc::UnboundedSender<ConnectionRequest>,
+        asked: mpsc::Sender<ConnectionRequest>,
     ) -> Result<(Self, LoggedIn), LoginError> {
         let unreachable = |source| LoginError::Unreachable { broker, source };
         let stream = TcpStream::connect(broker).await.map_err(unreachable)?;
@@ -152,7 +152,7 @@ impl Wire {
 
 struct Task {
     wire: Wire,
-    asked: mpsc::UnboundedSender<ConnectionRequest>,
+    asked: mpsc::Sender<ConnectionRequest>,
     measured: watch::Sender<Duration>,
     pending: HashMap<TransactionId, mpsc::UnboundedSender<FromBroker>>,
     sessions: HashMap<SessionId, mpsc::UnboundedSender<FromBroker>>,
@@ -228,8 +228,8 @@ impl Task {
 
     fn notification(&mut self, notification: Notification) {
         match notification {
-            // Nobody listens any more: the originator will time out.
-            Notification::ConnectionRequest(request) => drop(self.asked.send(request)),
+            // Nobody listens any more, or too many ask at once: the originator will time out.
+            Notification::ConnectionRequest(request) => drop(self.asked.try_send(request)),
             Notification::PeerOutcome(outcome) => {
                 if let Some(attempt) = self.sessions.get(&outcome.session) {
                     let _ = attempt.send(FromBroker::PeerOutcome(outcome.state));

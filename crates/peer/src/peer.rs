@@ -1,6 +1,7 @@
 //! A logged-in peer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use simopen_device::gateway::{default_gateway_v4, default_gateway_v6};
@@ -11,7 +12,7 @@ use simopen_protocol::identity::{PeerId, SessionId, UserId};
 use simopen_protocol::technique::Technique;
 use simopen_traversal::{Attempt, AttemptConfig, Event, FromBroker, Role, SynTemplate};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
@@ -21,8 +22,10 @@ use crate::link::Link;
 use crate::ports::{Port, Ports, Prober};
 use crate::world::{Context, drive};
 
-/// Connections that nobody has taken yet; beyond, requests wait.
+/// Connections that nobody has taken yet, and requests that nobody has read yet.
 const BACKLOG: usize = 16;
+/// Requests that are answered at a time; each holds a port.
+const RESPONDING: usize = 16;
 
 /// A logged-in peer. It logs out when the last clone and its [`Incoming`] are dropped.
 #[derive(Debug, Clone)]
@@ -92,7 +95,7 @@ impl Peer {
     ///
     /// [`LoginError`] when the broker cannot be reached or refuses.
     pub async fn login(config: PeerConfig) -> Result<(Self, Incoming), LoginError> {
-        let (asked, requests) = mpsc::unbounded_channel();
+        let (asked, requests) = mpsc::channel(BACKLOG);
         let login = Login { user: config.user.clone(), secret: config.secret };
         let (link, logged_in) = Link::open(config.broker, login, asked).await?;
         let prober = Prober {
@@ -149,9 +152,10 @@ impl Peer {
 
     async fn respond_to(
         self,
-        mut requests: mpsc::UnboundedReceiver<ConnectionRequest>,
+        mut requests: mpsc::Receiver<ConnectionRequest>,
         connections: mpsc::Sender<Result<Connection, ConnectError>>,
     ) {
+        let places = Arc::new(Semaphore::new(RESPONDING));
         loop {
             let request = tokio::select! {
                 request = requests.recv() => request,
@@ -161,8 +165,12 @@ impl Peer {
                 return;
             };
             debug!(user = %request.user, technique = %request.technique, "asked for a connection");
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             let (peer, connections) = (self.clone(), connections.clone());
             tokio::spawn(async move {
+                let _place = place;
                 let connection = peer.respond(&request).await;
                 // Whoever took connections may have gone away.
                 let _ = connections.send(connection).await;
