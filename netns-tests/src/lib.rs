@@ -7,6 +7,11 @@
 
 mod cell;
 mod requires;
+mod traces;
 
 pub use self::cell::{Cell, Expected, Ran, leg, run_all, told};
 pub use self::requires::{requires, requires_programs};
+pub use self::traces::{
+    MachineTraces, ProcessTraces, is_dialling, namespaces_of, processes_with, wait_for,
+    wait_until_restored,
+};

@@ -1,0 +1,107 @@
+//! However an experiment ends, nothing of it stays. Alone in its process, because it counts threads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::thread;
+
+use simopen_device::clock::Clock;
+use simopen_lab::LabError;
+use simopen_lab::attempt::{self, AttemptSpec};
+use simopen_lab::cancel::{Cancel, Canceller};
+use simopen_lab::topology::Topology;
+use simopen_nat::MiddleboxSpec;
+use simopen_netns_tests::{
+    Cell, Expected, MachineTraces, ProcessTraces, is_dialling, namespaces_of, requires, wait_for,
+    wait_until_restored,
+};
+use simopen_protocol::technique::{SynOwner, Technique};
+
+const THIS_PROCESS: &str = "/proc/self";
+
+#[test]
+fn nothing_is_left_behind_whatever_the_end() {
+    if !requires() {
+        return;
+    }
+    let endings: [(&str, fn()); 8] = [
+        ("success with the kernel's SYN", || succeed(SynOwner::Kernel)),
+        ("success with a SYN of one's own", || succeed(SynOwner::Userspace)),
+        ("failure", fail),
+        ("an experiment that cannot be made", cannot_begin),
+        ("a panic in a job on a host", panic_on_a_host),
+        ("a panic beside a running topology", panic_beside),
+        ("cancellation before the first host stands", cancel_at_once),
+        ("cancellation while hosts dial", cancel_while_dialling),
+    ];
+    // Whatever the first experiment of a process makes for good is made now.
+    succeed(SynOwner::Userspace);
+    let now = || (ProcessTraces::now(), MachineTraces::now());
+    let before = now();
+    for (name, end) in endings {
+        end();
+        wait_until_restored(&before, now, name);
+    }
+}
+
+fn spec(technique: Technique) -> AttemptSpec {
+    let boxes = MiddleboxSpec::syn_ack_only_firewall();
+    Cell::new("firewall, SYN dropped", boxes, technique, Expected::Connects).attempt
+}
+
+fn succeed(owner: SynOwner) {
+    let result = attempt::run(&spec(Technique::ForgedSynAck(owner)), &Cancel::never());
+    assert!(result.expect("it can be made").connected);
+}
+
+fn fail() {
+    let result = attempt::run(&spec(Technique::SimultaneousOpen), &Cancel::never());
+    assert!(!result.expect("it can be made").connected);
+}
+
+fn cannot_begin() {
+    let mut spec = spec(Technique::SimultaneousOpen);
+    spec.topology.captures = Some("/proc/no-directory-can-be-made-here".into());
+    let result = attempt::run(&spec, &Cancel::never());
+    assert!(matches!(result, Err(LabError::CaptureFile { .. })), "{:?}", result.err());
+}
+
+fn panic_on_a_host() {
+    let topology = build();
+    let ended: Result<(), LabError> = topology.run_on(0, || panic!("on purpose"));
+    assert!(matches!(ended, Err(LabError::ThreadEnded(_))), "{ended:?}");
+    // The other jobs of the host go on.
+    assert_eq!(topology.run_on(0, || 1).expect("the host lives"), 1);
+}
+
+fn panic_beside() {
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _topology = build();
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
+}
+
+fn cancel_at_once() {
+    let (canceller, cancel) = Canceller::new();
+    canceller.cancel();
+    let result = attempt::run(&spec(Technique::SimultaneousOpen), &cancel);
+    assert!(matches!(result, Err(LabError::Cancelled)), "{:?}", result.err());
+}
+
+fn cancel_while_dialling() {
+    let (canceller, cancel) = Canceller::new();
+    let spec = spec(Technique::SimultaneousOpen);
+    let attempt = thread::spawn(move || attempt::run(&spec, &cancel));
+    let process = Path::new(THIS_PROCESS);
+    let dialling = wait_for(|| is_dialling(process).then(|| namespaces_of(process)));
+    canceller.cancel();
+    let result = attempt.join().expect("the attempt does not panic");
+    assert!(matches!(result, Err(LabError::Cancelled)), "{:?}", result.err());
+    let namespaces = dialling.expect("the hosts dial").len();
+    assert_eq!(namespaces, 4, "the process's own and one for each host");
+}
+
+fn build() -> Topology {
+    let spec = spec(Technique::SimultaneousOpen);
+    Topology::build(&spec.topology, Clock::start()).expect("it can be built")
+}
