@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// One way to open a TCP connection between two peers.
 ///
-/// May grow: a receiver answers a name that it does not know with `unknown-technique`.
+/// May grow: a broker answers a request that names one which it does not know with `incomplete`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Technique {
