@@ -99,7 +99,7 @@ fn a_simultaneous_open_through_rst_boxes_bears_a_skew_of_less_than_one_leg() {
     };
     let refused = Expected::Fails(Cause::Refused);
     drop(run_all(vec![
-        skewed(0, Duration::ZERO, Expected::Connects),
+        Cell::new("NAT, router answers RST", rst_nat(), SIMULTANEOUS, Expected::Connects),
         skewed(0, leg() / 2, Expected::Connects),
         skewed(1, leg() / 2, Expected::Connects),
         skewed(0, leg() * 3 / 2, refused),
@@ -169,19 +169,41 @@ fn silence_is_called_a_failure_only_after_two_syns_of_each_side() {
     }
 }
 
-/// The originator is slower than the broker allows for: its SYN leaves two legs after the broker's
+/// Where the originator is slower than the broker allows for, its SYN leaves two legs after the
 /// acknowledgement, and the forged SYN-ACK is at its box long before.
+fn with_a_late_by_two_legs(row: &str, middlebox: MiddleboxSpec, expected: Expected) -> Cell {
+    let cell = Cell::new(row, middlebox, USERSPACE, expected);
+    cell.but("a late by two legs", |attempt| attempt.start_skew[0] = leg() * 2, expected)
+}
+
 #[test]
 fn a_packet_that_is_forged_too_early_is_named_as_the_cause() {
     if !requires() {
         return;
     }
     let expected = Expected::FailsSaying("forged too early");
-    drop(run_all(vec![Cell::new("NAT, router answers RST", rst_nat(), USERSPACE, expected).but(
-        "a late by two legs",
-        |attempt| attempt.start_skew[0] = leg() * 2,
-        expected,
-    )]));
+    for ran in
+        run_all(vec![with_a_late_by_two_legs("NAT, router answers RST", rst_nat(), expected)])
+    {
+        assert_eq!(ran.result.delivered[0].syn_acks, 0, "{}", told(&ran.result));
+    }
+}
+
+#[test]
+fn a_silent_box_loses_a_packet_forged_too_early_and_the_next_one_connects() {
+    if !requires() {
+        return;
+    }
+    let expected = Expected::ConnectsByForgery;
+    drop(run_all(vec![
+        with_a_late_by_two_legs("NAT, SYN dropped", syn_dropping_nat(), expected),
+        // The broker waits for the responder, which can be as late as it likes.
+        Cell::new("NAT, router answers RST", rst_nat(), USERSPACE, expected).but(
+            "b late by two legs",
+            |attempt| attempt.start_skew[1] = leg() * 2,
+            expected,
+        ),
+    ]));
 }
 
 #[test]
