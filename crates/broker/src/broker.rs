@@ -90,6 +90,7 @@ impl Broker {
 
     /// A connection was accepted.
     pub fn handle_link(&mut self, link: LinkId, origin: LinkOrigin, _now: Timestamp) {
+        let origin = origin.canonical();
         let link_state = Link { origin, path: PathEstimate::default(), kind: LinkKind::Fresh };
         self.links.insert(link, link_state);
     }
@@ -125,12 +126,14 @@ impl Broker {
         let Some(Link { kind: LinkKind::Control(peer), .. }) = self.links.remove(&link) else {
             return;
         };
+        // First, so that nothing is said to a link that is not there.
+        let gone = self.peers.remove(&peer);
         let of_peer = |(id, session): (&SessionId, &Session)| session.party_of(peer).map(|_| *id);
         let sessions: VecDeque<_> = self.sessions.iter().filter_map(of_peer).collect();
         for session in sessions {
             self.end_session(session, Cause::LinkLost, now);
         }
-        if let Some(gone) = self.peers.remove(&peer) {
+        if let Some(gone) = gone {
             self.announce(peer, &gone, false);
             self.event(now, What::LoggedOut { peer });
         }

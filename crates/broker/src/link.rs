@@ -21,6 +21,15 @@ pub struct LinkOrigin {
     pub syn: Option<Syn>,
 }
 
+impl LinkOrigin {
+    /// The same endpoint written in the one way that comparisons rely on: a listener for both
+    /// families shows IPv4 peers as IPv4-mapped IPv6, and an IPv6 endpoint may carry flow and scope numbers.
+    pub(crate) fn canonical(self) -> Self {
+        let remote = SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port());
+        Self { remote, ..self }
+    }
+}
+
 /// The measured way between a peer and the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PathEstimate {
