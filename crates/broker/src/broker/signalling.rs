@@ -75,7 +75,8 @@ impl Broker {
     }
 
     /// Equality of the SYN that left and the SYN that arrived proves that neither a proxy nor a
-    /// box that rewrites sequence numbers stands between, and shows the public endpoint.
+    /// box that rewrites sequence numbers stands between, and shows the public endpoint. A
+    /// connection proves its endpoint once.
     fn probe(&mut self, link: LinkId, probe: &Probe, now: Timestamp) -> Result<Reply, ErrorName> {
         let link = self.links.get_mut(&link).ok_or(Cause::LinkLost)?;
         let peer = self
@@ -87,7 +88,8 @@ impl Broker {
         };
         link.kind = LinkKind::Probe;
         let endpoint = link.origin.remote;
-        let arrived = link.origin.syn.filter(|syn| syn.source == endpoint);
+        // Taken, not copied: a connection through a proxy would otherwise allow guess after guess.
+        let arrived = link.origin.syn.take().filter(|syn| syn.source == endpoint);
         let verified = probe.sequence.is_some();
         if verified && probe.sequence != arrived.map(|syn| syn.sequence) {
             return Err(Cause::ProxiedOrRewritten.into());
