@@ -1,6 +1,6 @@
 //! Whether a packet may be sent in another's name.
 //!
-//! Every rule stands here and nowhere else; [`judge`] is asked immediately before each packet. What
+//! Every rule stands here and nowhere else; `judge` is asked immediately before each packet. What
 //! it is not asked about cannot be wrong: a forged packet is written from the two reported SYNs
 //! alone and carries no payload and no option but 2, 3, 4 and 8.
 
@@ -9,6 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use simopen_packet::{Syn, Timestamp};
+use simopen_protocol::cause::Cause;
 
 use crate::session::{Party, PartyState, Session};
 
@@ -80,6 +81,9 @@ pub(crate) fn judge(
     else {
         return Err(Violation::NotAccepted);
     };
+    if receiver.outcome.is_some() || sender.outcome.is_some() {
+        return Err(Violation::Withdrawn);
+    }
     proven(receiver, now).map_err(|()| Violation::DestinationNotProven)?;
     proven(sender, now).map_err(|()| Violation::SourceNotProven)?;
     let (source, destination) = (sender.proof.endpoint, receiver.proof.endpoint);
@@ -202,6 +206,8 @@ pub enum Violation {
     NotAccepted,
     /// The session is older than [`SESSION_LIFETIME`].
     SessionExpired,
+    /// One side has said that the session is over for it.
+    Withdrawn,
     /// The receiver's endpoint was not verified within [`PROOF_LIFETIME`].
     DestinationNotProven,
     /// The named sender's endpoint was not verified within [`PROOF_LIFETIME`].
@@ -230,4 +236,143 @@ pub enum Violation {
     NoObservation,
     /// [`MAX_FORGED`] packets have gone there.
     TooManyRepeats,
+}
+
+impl Violation {
+    /// The cause that both sides learn where no later packet of the session could be allowed
+    /// either; `None` where the session goes on or ends by itself.
+    pub(crate) const fn ends_session(self) -> Option<Cause> {
+        match self {
+            Self::ForgingOff => Some(Cause::ForgingOff),
+            Self::DestinationNotProven | Self::SourceNotProven => Some(Cause::NotProven),
+            Self::NoCommonCommunity
+            | Self::SameEndpoint
+            | Self::OwnAddress
+            | Self::Loopback
+            | Self::Multicast
+            | Self::LinkLocal
+            | Self::Private
+            | Self::LowPort => Some(Cause::ConsentRefused),
+            Self::NotOnline
+            | Self::NotAccepted
+            | Self::SessionExpired
+            | Self::Withdrawn
+            | Self::NotASyn
+            | Self::SynMismatch
+            | Self::ChangedSyn
+            | Self::NoObservation
+            | Self::TooManyRepeats => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use simopen_packet::{SeqNumber, SynOptions, Ttl};
+    use simopen_protocol::greeting::Greetings;
+    use simopen_protocol::identity::PeerId;
+    use simopen_protocol::technique::{SynOwner, Technique};
+    use simopen_protocol::token::Token;
+
+    use super::*;
+    use crate::link::Proof;
+
+    const TOGETHER: Standing = Standing { both_online: true, share_community: true };
+
+    fn endpoint(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn party(peer: u64, endpoint: SocketAddr) -> PartyState {
+        let proof = Proof { endpoint, verified: true, at: Timestamp::ZERO };
+        let mut party = PartyState::new(PeerId(peer), 4000, proof);
+        party.syn = Some(Syn {
+            source: self::endpoint("10.0.0.2:4000"),
+            destination: self::endpoint("0.0.0.0:0"),
+            sequence: SeqNumber(7),
+            window: 1000,
+            ttl: Ttl(2),
+            ecn_setup: false,
+            options: SynOptions::default(),
+        });
+        party.observations = 1;
+        party
+    }
+
+    fn proper() -> Session {
+        let token = Token::from_random([0; 32]);
+        Session {
+            technique: Technique::ForgedSynAck(SynOwner::Kernel),
+            created: Timestamp::ZERO,
+            greetings: Greetings { own: token, peer: token },
+            owed: None,
+            originator: party(1, endpoint("198.51.100.7:41000")),
+            responder: Some(party(2, endpoint("203.0.113.9:52000"))),
+            asked: PeerId(2),
+        }
+    }
+
+    fn policy(forging: Forging) -> ConsentPolicy {
+        ConsentPolicy { forging, own: vec![], networks: vec![] }
+    }
+
+    fn judged(session: &Session, standing: Standing) -> Result<(), Violation> {
+        let policy = policy(Forging::Dangerous);
+        judge(&policy, session, standing, Party::Originator, Timestamp::ZERO).map(drop)
+    }
+
+    #[test]
+    fn a_proper_session_gives_source_and_destination_for_both_sides() {
+        let [a, b] = ["198.51.100.7:41000", "203.0.113.9:52000"].map(endpoint);
+        for (towards, expected) in [(Party::Originator, (b, a)), (Party::Responder, (a, b))] {
+            for forging in [Forging::Dangerous, Forging::Withheld] {
+                let policy = policy(forging);
+                let judged = judge(&policy, &proper(), TOGETHER, towards, Timestamp::ZERO);
+                assert_eq!(judged, Ok(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn forging_that_is_off_forbids_everything() {
+        let off = policy(Forging::Off);
+        let judged = judge(&off, &proper(), TOGETHER, Party::Responder, Timestamp::ZERO);
+        assert_eq!(judged, Err(Violation::ForgingOff));
+        assert_eq!(ConsentPolicy::default().forging, Forging::Off, "and so it is by default");
+    }
+
+    #[test]
+    fn both_sides_are_online_and_share_a_community_when_a_packet_leaves() {
+        let away = Standing { both_online: false, share_community: true };
+        assert_eq!(judged(&proper(), away), Err(Violation::NotOnline));
+        let strangers = Standing { both_online: true, share_community: false };
+        assert_eq!(judged(&proper(), strangers), Err(Violation::NoCommonCommunity));
+    }
+
+    #[test]
+    fn a_session_that_was_not_accepted_forges_nothing() {
+        let session = Session { responder: None, ..proper() };
+        assert_eq!(judged(&session, TOGETHER), Err(Violation::NotAccepted));
+    }
+
+    #[test]
+    fn an_endpoint_that_was_only_observed_is_neither_destination_nor_source() {
+        let mut session = proper();
+        session.originator.proof.verified = false;
+        assert_eq!(judged(&session, TOGETHER), Err(Violation::DestinationNotProven));
+        session.originator.proof.verified = true;
+        session.responder.as_mut().unwrap().proof.verified = false;
+        assert_eq!(judged(&session, TOGETHER), Err(Violation::SourceNotProven));
+    }
+
+    #[test]
+    fn a_report_is_answered_once() {
+        let mut session = proper();
+        session.originator.forged = 1;
+        assert_eq!(judged(&session, TOGETHER), Err(Violation::NoObservation));
+        session.originator = PartyState { syn: None, ..proper().originator };
+        assert_eq!(judged(&session, TOGETHER), Err(Violation::NoObservation));
+    }
 }

@@ -33,7 +33,11 @@ impl Broker {
             return;
         }
         if observation > 1 {
-            self.schedule(now, id, by);
+            // Where the first packet is still held back, it answers this report too: a repeat that
+            // overtook it would come too early.
+            if !self.departures.values().any(|due| *due == (id, by)) {
+                self.schedule(now, id, by);
+            }
         } else {
             let both = arrival::departures(owner, now, originator, responder, &self.config.arrival);
             self.schedule(both.responder, id, Party::Responder);
@@ -56,7 +60,13 @@ impl Broker {
         let judged = consent::judge(&self.config.consent, session, standing, towards, now);
         let (source, destination) = match judged {
             Ok(endpoints) => endpoints,
-            Err(violation) => return self.refuse(id, towards, violation, now),
+            Err(violation) => {
+                self.refuse(id, towards, violation, now);
+                if let Some(cause) = violation.ends_session() {
+                    self.cannot_forge(id, cause, now);
+                }
+                return;
+            }
         };
         let (Some(receiver), Some(sender)) =
             (session.state(towards), session.state(towards.other()))
@@ -103,8 +113,14 @@ impl Broker {
         violation: Violation,
         now: Timestamp,
     ) {
-        *self.stats.violations.entry(violation).or_default() += 1;
+        self.forbid(violation);
         self.event(now, What::Refused { session, towards, violation });
+    }
+
+    /// Counts a violation; the word for the asker says no more than that there was one.
+    pub(super) fn forbid(&mut self, violation: Violation) -> Cause {
+        *self.stats.violations.entry(violation).or_default() += 1;
+        Cause::ConsentRefused
     }
 
     fn standing(&self, session: &Session) -> Standing {

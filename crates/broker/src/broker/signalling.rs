@@ -119,7 +119,7 @@ impl Broker {
         let proof = self.proof(peer, connect.port, connect.technique, now)?;
         let mut originator = PartyState::new(peer, connect.port, proof);
         if let Some(bytes) = &connect.syn {
-            let syn = judge_report(&originator, bytes, None).map_err(|_| Cause::ConsentRefused)?;
+            let syn = judge_report(&originator, bytes, None).map_err(|rule| self.forbid(rule))?;
             observe(&mut originator, syn);
         }
         let greetings = Greetings { own: self.random_token(), peer: self.random_token() };
@@ -165,7 +165,11 @@ impl Broker {
         let mut responder = PartyState::new(peer, accept.port, proof);
         if let Some(bytes) = &accept.syn {
             let syn = judge_report(&responder, bytes, Some(originator.proof.endpoint));
-            observe(&mut responder, syn.map_err(|_| Cause::ConsentRefused)?);
+            let syn = syn.map_err(|violation| {
+                self.refuse(accept.session, Party::Responder, violation, now);
+                Cause::ConsentRefused
+            })?;
+            observe(&mut responder, syn);
         }
         let round_trip = self.path(peer).round_trip;
         let Some(session) = self.sessions.get_mut(&accept.session) else {
