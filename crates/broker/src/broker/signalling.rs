@@ -1,5 +1,6 @@
 //! What each request does.
 
+use alloc::string::String;
 use core::net::SocketAddr;
 
 use simopen_packet::{Syn, Timestamp, Ttl};
@@ -24,12 +25,19 @@ use crate::session::{Party, PartyState, Session};
 /// The most sessions that one peer may have asked for at a time.
 const MAX_SESSIONS: usize = 64;
 
+/// The most bytes of unknown attributes in a request that waits for its answer: they are kept until
+/// then, once for each of [`MAX_SESSIONS`].
+const MAX_KEPT: usize = 1024;
+
 impl Broker {
     pub(super) fn dispatch(&mut self, link: LinkId, request: Request, now: Timestamp) {
         let head = request.head();
         let result = match request.action {
             Action::Login(login) => self.login(link, &login, now),
             Action::Probe(probe) => self.probe(link, &probe, now),
+            Action::Connect(_) if length(&request.unknown) > MAX_KEPT => {
+                Err(ErrorName("too-long".into()))
+            }
             Action::Connect(connect) => match self.connect(link, &connect, &head, now) {
                 Ok(()) => return,
                 Err(error) => Err(error),
@@ -292,6 +300,10 @@ impl Broker {
         };
         proof.filter(is_good).copied().ok_or_else(|| Cause::NotProven.into())
     }
+}
+
+fn length(attributes: &[(String, String)]) -> usize {
+    attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn judge_report(
