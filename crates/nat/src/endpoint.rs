@@ -18,6 +18,9 @@ pub(crate) struct Address {
 const MAPPED: u64 = 0xffff << 32;
 
 impl Address {
+    /// No address: `::`.
+    pub(crate) const UNSPECIFIED: Self = Self { high: 0, low: 0 };
+
     /// The address as two numbers.
     #[inline]
     pub(crate) const fn new(address: IpAddr) -> Self {

@@ -1,5 +1,5 @@
-//! From a flow to its session in one cache miss: an open-addressing table of 64-bit slots, each a
-//! 32-bit tag (the upper half of a keyed hash) and a 32-bit session number.
+//! The keyed hash of a flow, and an index of sessions by it: an open-addressing table of 64-bit
+//! slots, each a 32-bit tag (the hash) and a 32-bit session number.
 //!
 //! The home of an entry follows from its tag alone, so growing and deleting never look at
 //! sessions. The hash is keyed from the box's entropy: a stranger cannot choose flows that collide.
@@ -16,7 +16,7 @@ const EMPTY: u64 = u64::MAX;
 
 /// The keyed hash of a flow: what the index and the sessions are looked up by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct FlowHash(u32);
+pub(crate) struct FlowHash(pub(crate) u32);
 
 /// The key of the hash.
 #[derive(Clone, Copy)]

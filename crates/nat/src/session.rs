@@ -1,6 +1,7 @@
 //! Sessions: everything that a packet of an open connection needs, in two cache lines.
 
-use alloc::vec::Vec;
+mod table;
+
 use core::hint::select_unpredictable;
 
 use simopen_packet::Timestamp;
@@ -12,6 +13,7 @@ use crate::mapping::MappingId;
 use crate::tcp_tracking::Tracking;
 use crate::tcp_tracking::state::Direction;
 use crate::timers::Timers;
+use table::{Presence, SessionTable};
 
 /// One open connection. The first cache line finds and translates, the second tracks.
 #[derive(Clone, Debug)]
@@ -23,6 +25,9 @@ pub(crate) struct Session {
     remote_port: u16,
     external_port: u16,
     originator: Side,
+    presence: Presence,
+    /// Of the flow as it is seen outside.
+    hash: FlowHash,
     pub(crate) mapping: MappingId,
     pub(crate) deadline: Timestamp,
     /// When the timer looks at this session: never after the deadline.
@@ -34,7 +39,23 @@ pub(crate) struct Session {
 const _: () = assert!(size_of::<Session>() == 128);
 
 impl Session {
-    /// A session that has no timer yet.
+    /// What stands where no session is.
+    pub(crate) const VACANT: Self = Self {
+        inside_address: Address::UNSPECIFIED,
+        remote_address: Address::UNSPECIFIED,
+        inside_port: 0,
+        remote_port: 0,
+        external_port: 0,
+        originator: Side::Inside,
+        presence: Presence::Vacant,
+        hash: FlowHash(0),
+        mapping: 0,
+        deadline: Timestamp::MAX,
+        armed: Timestamp::MAX,
+        tracking: Tracking::NOTHING_SEEN,
+    };
+
+    /// A session that has no timer yet and is in no table.
     pub(crate) const fn new(
         inside: Endpoint,
         external_port: u16,
@@ -51,9 +72,8 @@ impl Session {
             external_port,
             originator,
             mapping,
-            deadline: Timestamp::MAX,
-            armed: Timestamp::MAX,
             tracking,
+            ..Self::VACANT
         }
     }
 
@@ -76,24 +96,15 @@ impl Session {
     }
 }
 
-/// Under what the index has a session.
-struct Keys {
-    outside: FlowHash,
-    /// Only where the box did not keep the port.
-    inside: Option<FlowHash>,
-}
-
-/// All sessions of a box, with the index by flow and the timers.
+/// All sessions of a box, with the timers.
 #[derive(Clone)]
 pub(crate) struct Sessions {
     /// The one outside address, or none where nothing is translated.
     external: Option<Address>,
     hasher: FlowHasher,
-    index: FlowIndex,
-    /// How many sessions have another port outside than inside.
-    moved: usize,
-    slots: Vec<Session>,
-    free: Vec<u32>,
+    table: SessionTable,
+    /// The sessions that have another port outside than inside, by their flow as it is seen inside.
+    moved: FlowIndex,
     timers: Timers,
 }
 
@@ -103,10 +114,8 @@ impl Sessions {
         Self {
             external,
             hasher,
-            index: FlowIndex::new(),
-            moved: 0,
-            slots: Vec::new(),
-            free: Vec::new(),
+            table: SessionTable::new(),
+            moved: FlowIndex::new(),
             timers: Timers::default(),
         }
     }
@@ -114,36 +123,34 @@ impl Sessions {
     /// Finds the session of a flow.
     #[inline(always)]
     pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
-        let is_it = |id: u32| {
-            let session = &self.slots[id as usize];
+        let is_it = |session: &Session| {
             session.remote() == flow.remote && self.near(session, flow.side) == flow.near
         };
         let expected = Flow { side: Side::Outside, near: self.expected(flow), ..*flow };
-        let found = self.index.find(self.hasher.hash(&expected), is_it);
-        if found.is_some() || self.moved == 0 || flow.side == Side::Outside {
+        let found = self.table.find(self.hasher.hash(&expected), is_it);
+        if found.is_some() || self.moved.len() == 0 || flow.side == Side::Outside {
             return found;
         }
-        self.index.find(self.hasher.hash(flow), is_it)
+        self.moved.find(self.hasher.hash(flow), |id| is_it(self.get(id)))
     }
 
     /// The outside endpoint under which a flow's session is looked for: from inside, the one it has
-    /// if the box kept its port. So both directions of most sessions share one entry of the index,
-    /// which is half as long and stays in the cache for longer.
+    /// if the box kept its port. So both directions of most sessions lead straight to it.
     #[inline(always)]
     fn expected(&self, flow: &Flow) -> Endpoint {
         Endpoint { address: self.external.unwrap_or(flow.near.address), port: flow.near.port }
     }
 
-    /// What a number stands for.
-    #[inline]
+    /// What a number stands for. It does so until another session is added.
+    #[inline(always)]
     pub(crate) fn get(&self, id: u32) -> &Session {
-        &self.slots[id as usize]
+        self.table.get(id)
     }
 
     /// What a number stands for, to be changed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, id: u32) -> &mut Session {
-        &mut self.slots[id as usize]
+        self.table.get_mut(id)
     }
 
     /// The endpoint that stands for the inside host outside.
@@ -170,27 +177,38 @@ impl Sessions {
 
     /// Adds a session; both its flows must be new.
     pub(crate) fn insert(&mut self, session: Session, deadline: Timestamp) -> u32 {
-        let keys = self.keys(&session);
-        let id = if let Some(id) = self.free.pop() {
-            self.slots[id as usize] = session;
-            id
-        } else {
-            self.slots.push(session);
-            (self.slots.len() - 1) as u32
-        };
-        self.index.insert(keys.outside, id);
-        if let Some(inside) = keys.inside {
-            self.index.insert(inside, id);
-            self.moved += 1;
+        if self.table.is_crowded() {
+            self.make_room();
+        }
+        let remote = session.remote();
+        let outside = Flow { side: Side::Outside, near: self.external_of(&session), remote };
+        let moved = self.moved_key(&session);
+        let id = self.table.insert(Session { hash: self.hasher.hash(&outside), ..session });
+        if let Some(inside) = moved {
+            self.moved.insert(inside, id);
         }
         self.refresh(id, deadline);
         id
     }
 
+    /// Gives the sessions new numbers in a table with room for more.
+    #[cold]
+    fn make_room(&mut self) {
+        let numbers = self.table.rebuild();
+        self.timers.renumber(&numbers, self.table.slots());
+        let mut moved = FlowIndex::new();
+        for (id, session) in self.table.iter() {
+            if let Some(inside) = self.moved_key(session) {
+                moved.insert(inside, id);
+            }
+        }
+        self.moved = moved;
+    }
+
     /// Moves the deadline of a session. Later costs nothing, earlier moves the timer.
     #[inline(always)]
     pub(crate) fn refresh(&mut self, id: u32, deadline: Timestamp) {
-        let session = &mut self.slots[id as usize];
+        let session = self.table.get_mut(id);
         session.deadline = deadline;
         if deadline < session.armed {
             session.armed = deadline;
@@ -198,16 +216,13 @@ impl Sessions {
         }
     }
 
-    /// Takes a session out. What it held can be read until the next one is added.
+    /// Takes a session out.
     pub(crate) fn remove(&mut self, id: u32) {
-        let keys = self.keys(self.get(id));
-        self.index.remove(keys.outside, id);
-        if let Some(inside) = keys.inside {
-            self.index.remove(inside, id);
-            self.moved -= 1;
+        if let Some(inside) = self.moved_key(self.get(id)) {
+            self.moved.remove(inside, id);
         }
+        self.table.remove(id);
         self.timers.remove(id);
-        self.free.push(id);
     }
 
     /// The time at which some session may have run out.
@@ -232,24 +247,19 @@ impl Sessions {
 
     /// How many sessions are open.
     pub(crate) const fn len(&self) -> usize {
-        self.index.len() - self.moved
+        self.table.len()
     }
 
     /// Whether neither a session nor a timer is left.
     pub(crate) fn is_empty(&self) -> bool {
-        self.index.len() == 0 && self.timers.is_empty()
+        self.table.len() == 0 && self.moved.len() == 0 && self.timers.is_empty()
     }
 
-    fn keys(&self, session: &Session) -> Keys {
-        let remote = session.remote();
-        let external = self.external_of(session);
-        let outside = Flow { side: Side::Outside, near: external, remote };
-        let inside = Flow { side: Side::Inside, near: session.inside(), remote };
-        let is_moved = self.expected(&inside) != external;
-        Keys {
-            outside: self.hasher.hash(&outside),
-            inside: is_moved.then(|| self.hasher.hash(&inside)),
-        }
+    /// The hash of a session's flow as it is seen inside, if the box did not keep the port.
+    fn moved_key(&self, session: &Session) -> Option<FlowHash> {
+        let inside = Flow { side: Side::Inside, near: session.inside(), remote: session.remote() };
+        let is_moved = self.expected(&inside) != self.external_of(session);
+        is_moved.then(|| self.hasher.hash(&inside))
     }
 
     /// The endpoint that stands for the inside host on a side. Packets come from both sides in no

@@ -108,6 +108,10 @@ enum Opening {
 }
 
 impl Tracking {
+    /// Where no connection is.
+    pub(crate) const NOTHING_SEEN: Self =
+        Self::new(TcpState::Close, SegmentKind::Rst, [Seen::NOTHING; 2]);
+
     /// The tracking of a connection whose first segment is a SYN.
     pub(crate) fn opened_by_syn(segment: &TcpSegment<'_>) -> Self {
         Self::new(TcpState::SynSent, SegmentKind::Syn, [Seen::of_syn(segment), Seen::default()])
@@ -118,7 +122,7 @@ impl Tracking {
         Self::new(TcpState::Established, SegmentKind::Ack, Seen::of_picked_up(segment))
     }
 
-    fn new(state: TcpState, kind: SegmentKind, seen: [Seen; 2]) -> Self {
+    const fn new(state: TcpState, kind: SegmentKind, seen: [Seen; 2]) -> Self {
         Self {
             seen,
             last: LastSegment {
@@ -129,7 +133,7 @@ impl Tracking {
                 kind,
                 direction: Direction::Original,
                 repeats: 0,
-                offered: window::Offer::default(),
+                offered: window::Offer::NOTHING,
                 challenge: Challenge::NotExpected,
             },
             state,

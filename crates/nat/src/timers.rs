@@ -55,6 +55,20 @@ impl Timers {
         }
     }
 
+    /// Gives each session the number that `numbers` has under its old one; all are below `limit`.
+    pub(crate) fn renumber(&mut self, numbers: &[u32], limit: usize) {
+        self.position.clear();
+        self.position.resize(limit, ABSENT);
+        for index in 0..self.heap.len() {
+            let (at, session) = self.heap[index];
+            self.place(index, (at, numbers[session as usize]));
+        }
+        // Entries at the same time stand in the order of their numbers.
+        for index in (0..self.heap.len() / 2).rev() {
+            self.sink(index);
+        }
+    }
+
     /// Whether no session has an entry.
     pub(crate) fn is_empty(&self) -> bool {
         self.heap.is_empty()

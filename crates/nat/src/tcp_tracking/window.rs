@@ -67,6 +67,9 @@ impl Marks {
 }
 
 impl Offer {
+    /// No option at all.
+    pub(crate) const NOTHING: Self = Self { scale: 0, flags: 0 };
+
     /// Reads the offer out of a SYN or SYN-ACK; options that cannot be read offer nothing.
     pub(crate) fn of(segment: &TcpSegment<'_>) -> Self {
         let Ok(options) = SynOptions::parse(segment.options) else { return Self::default() };
@@ -77,6 +80,16 @@ impl Offer {
 }
 
 impl Seen {
+    /// A side that has sent nothing.
+    pub(crate) const NOTHING: Self = Self {
+        end: Sequence(SeqNumber(0)),
+        max_end: Sequence(SeqNumber(0)),
+        max_window: 0,
+        max_ack: Sequence(SeqNumber(0)),
+        offer: Offer::NOTHING,
+        marks: Marks(0),
+    };
+
     /// The side that sent this first SYN.
     pub(crate) fn of_syn(segment: &TcpSegment<'_>) -> Self {
         let end = segment.sequence + segment.segment_len();
