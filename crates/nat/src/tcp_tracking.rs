@@ -22,6 +22,8 @@ pub(crate) mod lifetime;
 pub(crate) mod state;
 pub(crate) mod window;
 
+use core::hint::select_unpredictable;
+
 use simopen_packet::{SeqNumber, TcpSegment};
 
 use crate::journal::DropReason;
@@ -357,20 +359,18 @@ impl Tracking {
     fn count_repeats(&mut self, segment: &TcpSegment<'_>, from: Direction) {
         let end = segment.sequence + segment.segment_len();
         let last = &mut self.last;
-        let repeated = last.direction == from
-            && last.sequence == segment.sequence
-            && last.acknowledgment == segment.acknowledgment
-            && last.end == end
-            && last.window == segment.window;
-        if repeated {
-            last.repeats = last.repeats.saturating_add(1);
-            return;
-        }
+        // Whether a segment repeats the last one is foreseeable for no branch predictor, and the
+        // values to compare come late, so this must not branch.
+        let repeated = (last.direction == from)
+            & (last.sequence == segment.sequence)
+            & (last.acknowledgment == segment.acknowledgment)
+            & (last.end == end)
+            & (last.window == segment.window);
+        last.repeats = select_unpredictable(repeated, last.repeats.saturating_add(1), 0);
         last.sequence = segment.sequence;
         last.acknowledgment = segment.acknowledgment;
         last.end = end;
         last.window = segment.window;
-        last.repeats = 0;
     }
 
     /// Enters the next state and says how long it lasts.
@@ -420,17 +420,16 @@ impl Tracking {
 
     #[inline]
     fn lifetime(&self, kind: SegmentKind, lifetimes: &Lifetimes) -> Lifetime {
-        let lifetime = lifetimes.of(self.state);
-        if self.last.repeats >= MANY_REPEATS {
-            return lifetime.min(lifetimes.retransmitting);
-        }
-        if kind == SegmentKind::Rst {
+        let repeats_often = self.last.repeats >= MANY_REPEATS;
+        if kind == SegmentKind::Rst && !repeats_often {
             return lifetimes.close;
         }
-        if self.seen.iter().any(Seen::waits_for_acknowledgment) {
-            return lifetime.min(lifetimes.unacknowledged);
-        }
-        lifetime
+        let lifetime = lifetimes.of(self.state);
+        let waits =
+            self.seen[0].waits_for_acknowledgment() | self.seen[1].waits_for_acknowledgment();
+        let bound = select_unpredictable(waits, lifetimes.unacknowledged, Lifetime::MAX);
+        let bound = select_unpredictable(repeats_often, lifetimes.retransmitting, bound);
+        lifetime.min(bound)
     }
 
     #[inline]

@@ -12,6 +12,9 @@ use crate::spec::TcpTimers;
 pub(crate) struct Lifetime(u64);
 
 impl Lifetime {
+    /// For ever.
+    pub(crate) const MAX: Self = Self(u64::MAX);
+
     fn new(duration: Duration) -> Self {
         Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
