@@ -65,7 +65,7 @@ enum Happened {
     LinkLost,
     Packet(Direction, Vec<u8>),
     Dialled(DialOutcome),
-    Greeted(Option<TcpStream>),
+    Greeted(Greeting),
     TimeOut,
 }
 
@@ -206,7 +206,7 @@ impl World {
             }
             (direction, packet) = next_packet(&mut self.capture) => Happened::Packet(direction, packet),
             outcome = dial_end(self.dialling.as_ref()) => Happened::Dialled(outcome),
-            stream = greeted(&mut self.greeting) => Happened::Greeted(stream),
+            greeting = greeted(&mut self.greeting) => Happened::Greeted(greeting),
             () = sleep_until(deadline) => Happened::TimeOut,
         }
     }
@@ -233,13 +233,15 @@ impl World {
                 self.dialling = None;
                 attempt.handle_outcome(outcome, now);
             }
-            Happened::Greeted(stream) => {
+            Happened::Greeted(greeting) => {
                 self.greeting = None;
-                self.confirmed = stream;
-                if self.confirmed.is_some() {
-                    attempt.handle_greeting(now);
-                } else {
-                    attempt.handle_wrong_greeting(now);
+                match greeting {
+                    Greeting::Right(stream) => {
+                        self.confirmed = Some(stream);
+                        attempt.handle_greeting(now);
+                    }
+                    Greeting::Wrong => attempt.handle_wrong_greeting(now),
+                    Greeting::Reset => attempt.handle_reset(now),
                 }
             }
             Happened::TimeOut => attempt.handle_timeout(now),
@@ -392,11 +394,20 @@ pub(crate) async fn dialled(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-async fn greeted(
-    greeting: &mut Option<JoinHandle<io::Result<Option<TcpStream>>>>,
-) -> Option<TcpStream> {
+/// How the exchange of greetings ended.
+enum Greeting {
+    Right(TcpStream),
+    Wrong,
+    Reset,
+}
+
+async fn greeted(greeting: &mut Option<JoinHandle<io::Result<Option<TcpStream>>>>) -> Greeting {
     let Some(task) = greeting else {
         return std::future::pending().await;
     };
-    task.await.ok().and_then(Result::ok).flatten()
+    match task.await {
+        Ok(Ok(Some(stream))) => Greeting::Right(stream),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Greeting::Reset,
+        Ok(Ok(None) | Err(_)) | Err(_) => Greeting::Wrong,
+    }
 }

@@ -42,6 +42,8 @@ causes! {
     Prohibited = "prohibited", "an ICMP error ended the dial (administratively prohibited)";
     /// The connection stood, but the other end did not present the session's greeting.
     NotConfirmed = "not-confirmed", "the connection stood, but the other end did not greet with this session's value";
+    /// The connection stood, and an RST ended it before the other end had greeted.
+    Reset = "reset", "the connection stood, and an RST ended it before the other end had shown who it is";
     /// A peer or user that does not exist, is not online, or shares no community.
     UnknownPeer = "unknown-peer", "no such peer is online in a common community";
     /// The named port was not proven to the broker within the last 30 seconds.

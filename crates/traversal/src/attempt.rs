@@ -196,11 +196,7 @@ impl Attempt {
     ) -> Self {
         let mut attempt = Self::new(config, Role::Responder, entropy);
         attempt.out.event(now, What::Asked { remote: request.endpoint });
-        let session = Session {
-            id: request.session,
-            remote: request.endpoint,
-            peer_round_trip: request.round_trip,
-        };
+        let session = Session::new(request.session, request.endpoint, request.round_trip);
         if !attempt.join(session, request.greetings, now) {
             return attempt;
         }
@@ -235,7 +231,9 @@ impl Attempt {
     pub fn handle_message(&mut self, message: &FromBroker, now: Timestamp) {
         match message {
             FromBroker::Accepted(accepted) => self.acknowledged(accepted, now),
-            FromBroker::Refused(cause) if self.is_open() => self.settle(*cause, Side::Own, now),
+            FromBroker::Refused(cause) if self.needs_broker() => {
+                self.settle(*cause, Side::Own, now);
+            }
             FromBroker::Refused(_) => {}
             FromBroker::PeerOutcome(state) => self.peer_reported(*state, now),
         }
@@ -251,6 +249,9 @@ impl Attempt {
             return;
         };
         if syn.source != self.config.local || syn.destination != session.remote {
+            return;
+        }
+        if !self.allow_syn(now) {
             return;
         }
         self.count_syn(syn.sequence, now);
@@ -311,22 +312,24 @@ impl Attempt {
         }
     }
 
+    /// An RST ended the connection before the other end presented anything, as happens where a
+    /// forged packet reached an RST-answering box before the SYN that it answers.
+    pub fn handle_reset(&mut self, now: Timestamp) {
+        if matches!(self.state, State::Established { .. }) {
+            self.settle(Cause::Reset, Side::Own, now);
+        }
+    }
+
     /// The control link is gone. An established connection does not notice.
     pub fn handle_link_lost(&mut self, now: Timestamp) {
-        if self.is_open() && !matches!(self.state, State::Established { .. }) {
+        if self.needs_broker() {
             self.settle(Cause::LinkLost, Side::Own, now);
         }
     }
 
     /// Does what is due. Early and repeated calls change nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        if let (State::Opening { .. }, Some(session), Some(opener)) =
-            (self.state, self.session, &mut self.opener)
-            && opener.retransmission().is_some_and(|again| again <= now)
-        {
-            let sent = opener.retransmit(&session, now, &mut self.out);
-            self.count_sent(sent, now);
-        }
+        self.retransmit(now);
         match self.state {
             State::AwaitingAcceptance { until } if until <= now => {
                 self.settle(Cause::SignallingTimeout, Side::Own, now);
@@ -430,11 +433,7 @@ impl Attempt {
             return;
         }
         self.out.event(now, What::Acknowledged { remote: accepted.endpoint });
-        let session = Session {
-            id: accepted.session,
-            remote: accepted.endpoint,
-            peer_round_trip: accepted.round_trip,
-        };
+        let session = Session::new(accepted.session, accepted.endpoint, accepted.round_trip);
         if self.join(session, accepted.greetings, now) {
             self.begin(Start::Now, now);
         }
@@ -466,21 +465,37 @@ impl Attempt {
             return;
         };
         self.state = State::Opening { until: now + self.patience.without_syns() };
-        let sent = opener.start(&self.config, &session, now, &mut self.out);
-        self.count_sent(sent, now);
-    }
-
-    fn count_sent(&mut self, sent: Option<SeqNumber>, now: Timestamp) {
-        if let Some(sequence) = sent {
+        if let Some(sequence) = opener.start(&self.config, &session, now, &mut self.out)
+            && self.allow_syn(now)
+        {
             self.count_syn(sequence, now);
         }
     }
 
-    fn count_syn(&mut self, sequence: SeqNumber, now: Timestamp) {
-        if self.consent.allow_syn().is_err() {
-            self.settle(Cause::ConsentRefused, Side::Own, now);
-            return;
+    fn retransmit(&mut self, now: Timestamp) {
+        let again = self.opener.as_ref().and_then(Opener::retransmission);
+        let is_due = again.is_some_and(|again| again <= now);
+        // Asked before the SYN goes out: what is sent cannot be called back.
+        if matches!(self.state, State::Opening { .. })
+            && is_due
+            && self.allow_syn(now)
+            && let (Some(session), Some(opener)) = (self.session, &mut self.opener)
+            && let Some(sequence) = opener.retransmit(&session, now, &mut self.out)
+        {
+            self.count_syn(sequence, now);
         }
+    }
+
+    /// Whether one more SYN may go out; if not, the attempt has ended.
+    fn allow_syn(&mut self, now: Timestamp) -> bool {
+        let allowed = self.consent.allow_syn().is_ok();
+        if !allowed {
+            self.settle(Cause::ConsentRefused, Side::Own, now);
+        }
+        allowed
+    }
+
+    fn count_syn(&mut self, sequence: SeqNumber, now: Timestamp) {
         let number = self.syns.count(now);
         self.out.event(now, What::SynSent { sequence, number });
         if let Some(until) = self.syns.verdict(&self.patience) {
@@ -546,7 +561,17 @@ impl Attempt {
         self.out.messages.push_back(Action::Outcome(Outcome { session, state }));
     }
 
-    const fn is_open(&self) -> bool {
-        self.outcome().is_none() && !matches!(self.state, State::GivenUp { .. })
+    /// An established connection does not notice what becomes of the broker and of the session
+    /// there.
+    const fn needs_broker(&self) -> bool {
+        match self.state {
+            State::AwaitingAcceptance { .. }
+            | State::AwaitingMoment { .. }
+            | State::Opening { .. } => true,
+            State::Established { .. }
+            | State::Confirmed
+            | State::GivenUp { .. }
+            | State::Failed(_) => false,
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! weapon.
 //!
 //! A peer dials or emits only towards the address that the broker observed for the other peer;
-//! never loopback, link-local, multicast, its default gateway or the broker; ports from 1024 up;
+//! never loopback, link-local, multicast, its default gateway or the broker; never a private
+//! address that the broker cannot have observed where it stands; ports from 1024 up;
 //! at most [`MAX_TARGETS`] targets and [`MAX_SYNS`] SYNs a session. Each violation is a variant of
 //! [`Violation`] and has a test.
 
@@ -59,6 +60,9 @@ impl TargetConsent {
         if self.gateway.is_some_and(|gateway| gateway.to_canonical() == address) {
             return Err(Violation::Gateway);
         }
+        if is_private(address) && !is_private(self.broker.to_canonical()) {
+            return Err(Violation::Private);
+        }
         if self.targets == MAX_TARGETS {
             return Err(Violation::TooManyTargets);
         }
@@ -91,6 +95,17 @@ const fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// RFC 1918, RFC 6598 and RFC 4193.
+const fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_private() || (first == 100 && second & 0xc0 == 64)
+        }
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
+}
+
 /// Why a target or a SYN is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -109,6 +124,9 @@ pub enum Violation {
     Gateway,
     /// The broker itself.
     Broker,
+    /// An address of a private network, named by a broker with a public address: nobody else's
+    /// endpoint looks like that from there, but a device beside this peer has such an address.
+    Private,
     /// More than [`MAX_TARGETS`] targets.
     TooManyTargets,
     /// More than [`MAX_SYNS`] SYNs.
@@ -139,11 +157,23 @@ mod tests {
             ("255.255.255.255:4000", Violation::Multicast),
             ("[ff02::1]:4000", Violation::Multicast),
             ("10.0.0.1:4000", Violation::Gateway),
+            ("10.0.0.9:4000", Violation::Private),
+            ("172.31.255.1:4000", Violation::Private),
+            ("192.168.1.20:8080", Violation::Private),
+            ("100.127.0.1:4000", Violation::Private),
+            ("[::ffff:192.168.1.20]:8080", Violation::Private),
+            ("[fd00::1]:4000", Violation::Private),
             ("192.0.2.1:4000", Violation::Broker),
             ("[::ffff:192.0.2.1]:4000", Violation::Broker),
         ] {
             assert_eq!(consent().allow_target(target.parse().unwrap()), Err(violation), "{target}");
         }
+    }
+
+    #[test]
+    fn a_private_target_is_allowed_where_the_broker_is_private_too() {
+        let mut consent = TargetConsent::new("192.168.7.1".parse().unwrap(), None);
+        assert_eq!(consent.allow_target("10.0.0.9:4000".parse().unwrap()), Ok(()));
     }
 
     #[test]

@@ -22,6 +22,10 @@ use crate::command::Command;
 /// The retransmission timeout before any round trip is known (RFC 6298 §2.1).
 pub(crate) const INITIAL_RTO: Duration = Duration::from_secs(1);
 
+/// The longest round trip that is believed. The other side's is what it let the broker measure, and
+/// every wait here follows from it.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(10);
+
 /// What both sides know once a session exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
@@ -30,6 +34,12 @@ pub(crate) struct Session {
     pub(crate) remote: SocketAddr,
     /// The other side's round trip to the broker.
     pub(crate) peer_round_trip: Duration,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, remote: SocketAddr, peer_round_trip: Duration) -> Self {
+        Self { id, remote, peer_round_trip: peer_round_trip.min(LONGEST_ROUND_TRIP) }
+    }
 }
 
 /// When the opening begins.

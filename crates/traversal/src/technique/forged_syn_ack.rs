@@ -149,8 +149,10 @@ impl UserspaceSyn {
         self.again = None;
     }
 
-    /// The SYN-ACK or RST that answers exactly our SYN, from exactly the other side.
+    /// The SYN-ACK or RST that answers exactly our SYN, from exactly the other side, while an answer
+    /// is waited for: a copy of the SYN-ACK installs nothing again.
     pub(super) fn packet(&self, packet: &[u8], session: &Session) -> Option<(Syn, Answer)> {
+        self.again?;
         let parsed = Packet::parse(packet).ok()?;
         let is_ours = parsed.source_endpoint() == Some(session.remote)
             && parsed.destination_endpoint() == Some(self.syn.source);
