@@ -18,6 +18,15 @@ use crate::pump::{Load, Pump, PumpPort};
 /// The largest packet on all links, in bytes.
 const MTU: u32 = 1500;
 
+/// Bits per second of each link to the core, as of a network card: what a host sends at once goes
+/// one packet after the other. Without, a burst would be due in one instant, and since no thread
+/// delivers it in one, its end would be late by the time that the rest of it takes. A SYN takes
+/// half a microsecond.
+const RATE: u64 = 1_000_000_000;
+
+/// Bytes that may wait before such a link: more than any connection here has under way.
+const QUEUE: usize = 16 << 20;
+
 /// Which version of IP a topology speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IpVersion {
@@ -178,7 +187,8 @@ impl Topology {
 
 fn plan(spec: &TopologySpec, addresses: &Addresses, now: Timestamp) -> Result<Star<3>, LabError> {
     let arm = |place: usize| {
-        let link = LinkSpec::with_delay(spec.half_legs[place]);
+        let delay = LinkSpec::with_delay(spec.half_legs[place]);
+        let link = LinkSpec { rate: Some(RATE), queue: QUEUE, ..delay };
         let host = addresses.hosts[place];
         let Some(middlebox) = spec.boxes.get(place).copied().flatten() else {
             return Arm::new(NAMES[place], &[host], spec.half_legs[place]).with_links(link, link);
@@ -189,7 +199,8 @@ fn plan(spec: &TopologySpec, addresses: &Addresses, now: Timestamp) -> Result<St
             Role::Firewall | Role::Transparent | _ => vec![host, outside],
         };
         let machine = Middlebox::new(middlebox, outside, derived(&spec.entropy, place), now);
-        Arm::new(NAMES[place], &routed, spec.half_legs[place]).behind(machine)
+        let arm = Arm::new(NAMES[place], &routed, spec.half_legs[place]);
+        arm.behind(machine).with_links(link, link)
     };
     let core =
         RouterSpec { addresses: vec![addresses.core], source_validation: spec.source_validation };
