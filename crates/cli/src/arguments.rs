@@ -10,7 +10,7 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]
 pub(crate) struct Arguments {
-    /// Log more to standard error: -v sessions, -vv states, -vvv packets. RUST_LOG overrides it.
+    /// Log more to standard error: -v sessions, -vv states, -vvv everything. RUST_LOG overrides it.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Logs go to standard error: warnings, or more by `-v` and `RUST_LOG`.
+/// Logs go to standard error: errors, or more by `-v` and `RUST_LOG`.
 fn set_up_tracing(verbose: u8) {
     let level = match verbose {
         0 => "error",
