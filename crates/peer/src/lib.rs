@@ -20,7 +20,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What it is not: there is no encryption of the peer's own here yet. The greeting shows that the
+//! What it is not: there is no encryption here. The greeting shows that the
 //! other end is the one that the broker named, to everybody who cannot read the control link.
 #![forbid(unsafe_code)]
 
