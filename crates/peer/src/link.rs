@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use simopen_device::socket::tcp_info;
 use simopen_protocol::control::{
-    Action, ConnectionRequest, ErrorName, LoggedIn, Login, Message, Notification, Reply, Request,
-    Response, TransactionId,
+    Action, ConnectionRequest, ControlError, ErrorName, LoggedIn, Login, Message, Notification,
+    Reply, Request, Response, TransactionId,
 };
 use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::SessionId;
@@ -131,12 +131,18 @@ impl Wire {
         }
     }
 
-    /// The next message. Safe to drop and call again: bytes are kept in the decoder.
+    /// The next message; documents of a newer version are passed over. Safe to drop and call again:
+    /// bytes are kept in the decoder.
     async fn receive(&mut self) -> io::Result<Message> {
         let mut buffer = [0; 4096];
         loop {
             if let Some(body) = self.decoder.poll_frame().map_err(io::Error::other)? {
-                return Message::parse(&body).map_err(io::Error::other);
+                match Message::parse(&body) {
+                    Ok(message) => return Ok(message),
+                    Err(ControlError::Document(error)) => return Err(io::Error::other(error)),
+                    Err(error) => debug!(%error, "the broker said something unknown"),
+                }
+                continue;
             }
             match self.stream.read(&mut buffer).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
