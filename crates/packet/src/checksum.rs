@@ -76,28 +76,30 @@ impl Checksum {
 /// Collects words that change; then [`ChecksumChange::apply`] brings any checksum over them up
 /// to date.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ChecksumChange(u64);
+pub struct ChecksumChange(u32);
 
 impl ChecksumChange {
     /// Notes that the bytes `old` become `new`, both at the same even offset.
     ///
-    /// The slices have the same even length.
-    #[inline]
+    /// The slices have the same even length. A change holds 2^15 words, far more than a header.
+    #[inline(always)]
     pub fn replace(&mut self, old: &[u8], new: &[u8]) {
         for word in old.as_chunks::<2>().0 {
-            self.0 += u64::from(!u16::from_ne_bytes(*word));
+            self.0 += u32::from(!u16::from_ne_bytes(*word));
         }
         for word in new.as_chunks::<2>().0 {
-            self.0 += u64::from(u16::from_ne_bytes(*word));
+            self.0 += u32::from(u16::from_ne_bytes(*word));
         }
     }
 
     /// Returns what the header's `checksum` becomes.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn apply(self, checksum: [u8; 2]) -> [u8; 2] {
-        let sum = self.0 + u64::from(!u16::from_ne_bytes(checksum));
-        (!fold(sum)).to_ne_bytes()
+        let sum = self.0 + u32::from(!u16::from_ne_bytes(checksum));
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        (!(sum as u16)).to_ne_bytes()
     }
 }
 

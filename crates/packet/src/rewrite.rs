@@ -103,13 +103,13 @@ impl Layout {
     }
 
     /// Writes another source address and port into a TCP packet.
-    #[inline]
+    #[inline(always)]
     pub fn set_source(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
         self.set_endpoint(bytes, End::Source, to)
     }
 
     /// Writes another destination address and port into a TCP packet.
-    #[inline]
+    #[inline(always)]
     pub fn set_destination(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
         self.set_endpoint(bytes, End::Destination, to)
     }
@@ -191,7 +191,8 @@ impl Layout {
         }
     }
 
-    #[inline]
+    // By force, as what it calls: the endpoint then stays in registers on its way here.
+    #[inline(always)]
     fn set_endpoint(&self, bytes: &mut [u8], end: End, to: SocketAddr) -> bool {
         if self.carried != Carried::Tcp {
             return false;
@@ -317,7 +318,7 @@ impl QuotedLayout {
 }
 
 impl End {
-    #[inline]
+    #[inline(always)]
     const fn address_offset(self, family: Family) -> usize {
         match (family, self) {
             (Family::V4, Self::Source) => 12,
@@ -327,7 +328,7 @@ impl End {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     const fn port_offset(self) -> usize {
         match self {
             Self::Source => 0,
@@ -344,7 +345,7 @@ fn field(bytes: &mut [u8], at: usize) -> Option<&mut [u8; 2]> {
 
 /// Writes an address into an IP header, brings the checksum of an IPv4 header up to date, and
 /// returns the change for checksums over the pseudo-header.
-#[inline]
+#[inline(always)]
 fn set_address(family: Family, ip: &mut [u8], end: End, to: IpAddr) -> Option<ChecksumChange> {
     let mut change = ChecksumChange::default();
     match (family, to) {
