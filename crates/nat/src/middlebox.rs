@@ -110,9 +110,9 @@ impl Middlebox {
     /// dropped as malformed.
     pub fn handle_packet(&mut self, from: Side, packet: &mut [u8], now: Timestamp) -> Verdict {
         match self.look(from, packet, now) {
-            Step::Everyday(layout, id) => {
+            Step::Everyday(layout, to) => {
                 if self.spec.role == Role::Nat {
-                    translate(from, packet, layout, self.sessions.translated(id, from));
+                    translate(from, packet, layout, to);
                 }
                 self.stats.forwarded += 1;
                 Verdict::Forward
@@ -211,12 +211,34 @@ impl Middlebox {
         let Ok(packet) = &Packet::parse(bytes) else { return Step::Rare(None) };
         let Some(segment) = packet.tcp() else { return Step::Rare(None) };
         let Some(flow) = flow_of(from, packet, segment) else { return Step::Rare(None) };
-        let Some(id) = self.find_live(&flow, now) else { return Step::Rare(None) };
-        let met = self.follow(id, from, segment, now);
-        let is_everyday = matches!(met.outcome, Outcome::Accepted(_))
-            && met.old == met.new
-            && !segment.flags.contains(TcpFlags::SYN);
-        if is_everyday { Step::Everyday(packet.layout(), id) } else { Step::Rare(Some(met)) }
+        let Some(id) = self.sessions.find(&flow) else { return Step::Rare(None) };
+        let external = self.sessions.external();
+        let session = self.sessions.get_mut(id);
+        if session.deadline <= now {
+            self.end_session(id, EndCause::Expired, now);
+            return Step::Rare(None);
+        }
+        let rules = Rules {
+            tracking: self.spec.tracking,
+            on_reset: self.spec.on_reset,
+            lifetimes: &self.lifetimes,
+        };
+        let old = session.tracking.state();
+        let direction = session.direction_from(from);
+        let outcome = session.tracking.follow(segment, direction, &rules);
+        let new = session.tracking.state();
+        let Outcome::Accepted(lifetime) = outcome else {
+            return Step::Rare(Some(Met { id, old, new, outcome }));
+        };
+        let must_be_armed = lifetime.is_some_and(|lifetime| session.refresh(lifetime.from(now)));
+        let to = session.near(from.other(), external);
+        if must_be_armed {
+            self.sessions.arm(id);
+        }
+        if old == new && !segment.flags.contains(TcpFlags::SYN) {
+            return Step::Everyday(packet.layout(), to);
+        }
+        Step::Rare(Some(Met { id, old, new, outcome }))
     }
 
     /// Everything but a segment that changes nothing in an open session. It reads the packet again:
@@ -293,7 +315,6 @@ impl Middlebox {
     }
 
     /// The session of a flow, unless its time is over.
-    #[inline(always)]
     fn find_live(&mut self, flow: &Flow, now: Timestamp) -> Option<u32> {
         let id = self.sessions.find(flow)?;
         if self.sessions.get(id).deadline > now {
@@ -301,25 +322,6 @@ impl Middlebox {
         }
         self.end_session(id, EndCause::Expired, now);
         None
-    }
-
-    /// Lets tracking judge a segment of an open session.
-    #[inline(always)]
-    fn follow(&mut self, id: u32, from: Side, segment: &TcpSegment<'_>, now: Timestamp) -> Met {
-        let rules = Rules {
-            tracking: self.spec.tracking,
-            on_reset: self.spec.on_reset,
-            lifetimes: &self.lifetimes,
-        };
-        let session = self.sessions.get_mut(id);
-        let old = session.tracking.state();
-        let direction = session.direction_from(from);
-        let outcome = session.tracking.follow(segment, direction, &rules);
-        let new = session.tracking.state();
-        if let Outcome::Accepted(Some(lifetime)) = outcome {
-            self.sessions.refresh(id, lifetime.from(now));
-        }
-        Met { id, old, new, outcome }
     }
 
     /// What remains to be done after a segment of a session that was no everyday one.
@@ -449,8 +451,8 @@ impl Middlebox {
 
 /// How far the first look at a packet led.
 enum Step {
-    /// A segment of this session, that changed no state.
-    Everyday(Layout, u32),
+    /// A segment of a session that changed no state, and what it is translated to.
+    Everyday(Layout, Endpoint),
     /// Anything else; with the session that was met, if there is one.
     Rare(Option<Met>),
 }

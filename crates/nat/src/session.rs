@@ -89,6 +89,29 @@ impl Session {
         Endpoint { address: self.remote_address, port: self.remote_port }
     }
 
+    /// The endpoint that stands for the inside host on a side of a box with this address outside.
+    /// Packets come from both sides in no foreseeable order, so this must not branch on the side.
+    #[inline(always)]
+    pub(crate) fn near(&self, side: Side, external: Option<Address>) -> Endpoint {
+        let is_inside = side == Side::Inside;
+        let inside = self.inside_address;
+        let external = external.unwrap_or(inside);
+        let address = Address {
+            high: select_unpredictable(is_inside, inside.high, external.high),
+            low: select_unpredictable(is_inside, inside.low, external.low),
+        };
+        let port = select_unpredictable(is_inside, self.inside_port, self.external_port);
+        Endpoint { address, port }
+    }
+
+    /// Moves the deadline. Says whether the timer must be moved to it: not if it is later.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn refresh(&mut self, deadline: Timestamp) -> bool {
+        self.deadline = deadline;
+        deadline < self.armed
+    }
+
     /// The direction of a packet that came from this side.
     #[inline]
     pub(crate) fn direction_from(&self, side: Side) -> Direction {
@@ -120,11 +143,17 @@ impl Sessions {
         }
     }
 
+    /// The one outside address, or none where nothing is translated.
+    #[inline]
+    pub(crate) const fn external(&self) -> Option<Address> {
+        self.external
+    }
+
     /// Finds the session of a flow.
     #[inline(always)]
     pub(crate) fn find(&self, flow: &Flow) -> Option<u32> {
         let is_it = |session: &Session| {
-            session.remote() == flow.remote && self.near(session, flow.side) == flow.near
+            session.remote() == flow.remote && session.near(flow.side, self.external) == flow.near
         };
         let expected = Flow { side: Side::Outside, near: self.expected(flow), ..*flow };
         let found = self.table.find(self.hasher.hash(&expected), is_it);
@@ -156,13 +185,13 @@ impl Sessions {
     /// The endpoint that stands for the inside host outside.
     #[inline]
     pub(crate) fn external_of(&self, session: &Session) -> Endpoint {
-        self.near(session, Side::Outside)
+        session.near(Side::Outside, self.external)
     }
 
     /// The endpoint to which a packet from this side is translated.
     #[inline]
     pub(crate) fn translated(&self, id: u32, from: Side) -> Endpoint {
-        self.near(self.get(id), from.other())
+        self.get(id).near(from.other(), self.external)
     }
 
     /// The endpoints of a session, for the journal.
@@ -187,7 +216,8 @@ impl Sessions {
         if let Some(inside) = moved {
             self.moved.insert(inside, id);
         }
-        self.refresh(id, deadline);
+        self.table.get_mut(id).deadline = deadline;
+        self.arm(id);
         id
     }
 
@@ -205,15 +235,12 @@ impl Sessions {
         self.moved = moved;
     }
 
-    /// Moves the deadline of a session. Later costs nothing, earlier moves the timer.
-    #[inline(always)]
-    pub(crate) fn refresh(&mut self, id: u32, deadline: Timestamp) {
+    /// Moves the timer of a session to its deadline.
+    #[cold]
+    pub(crate) fn arm(&mut self, id: u32) {
         let session = self.table.get_mut(id);
-        session.deadline = deadline;
-        if deadline < session.armed {
-            session.armed = deadline;
-            self.timers.set(id, deadline);
-        }
+        session.armed = session.deadline;
+        self.timers.set(id, session.armed);
     }
 
     /// Takes a session out.
@@ -235,12 +262,10 @@ impl Sessions {
         while let Some((at, id)) = self.timers.next()
             && at <= now
         {
-            let deadline = self.get(id).deadline;
-            if deadline <= now {
+            if self.get(id).deadline <= now {
                 return Some(id);
             }
-            self.get_mut(id).armed = deadline;
-            self.timers.set(id, deadline);
+            self.arm(id);
         }
         None
     }
@@ -260,20 +285,5 @@ impl Sessions {
         let inside = Flow { side: Side::Inside, near: session.inside(), remote: session.remote() };
         let is_moved = self.expected(&inside) != self.external_of(session);
         is_moved.then(|| self.hasher.hash(&inside))
-    }
-
-    /// The endpoint that stands for the inside host on a side. Packets come from both sides in no
-    /// foreseeable order, so this must not branch on the side.
-    #[inline(always)]
-    fn near(&self, session: &Session, side: Side) -> Endpoint {
-        let is_inside = side == Side::Inside;
-        let external = self.external.unwrap_or(session.inside_address);
-        let inside = session.inside_address;
-        let address = Address {
-            high: select_unpredictable(is_inside, inside.high, external.high),
-            low: select_unpredictable(is_inside, inside.low, external.low),
-        };
-        let port = select_unpredictable(is_inside, session.inside_port, session.external_port);
-        Endpoint { address, port }
     }
 }

@@ -107,12 +107,15 @@ impl SegmentKind {
     /// Sorts a segment by its flags; none if no TCP would send this combination.
     #[inline(always)]
     pub(crate) fn of(flags: TcpFlags) -> Option<Self> {
-        let relevant = flags.0
-            & (TcpFlags::FIN.0
-                | TcpFlags::SYN.0
-                | TcpFlags::RST.0
-                | TcpFlags::ACK.0
-                | TcpFlags::URG.0);
+        const RELEVANT: u8 =
+            TcpFlags::FIN.0 | TcpFlags::SYN.0 | TcpFlags::RST.0 | TcpFlags::ACK.0 | TcpFlags::URG.0;
+        let relevant = flags.0 & RELEVANT;
+        if relevant == TcpFlags::ACK.0 { Some(Self::Ack) } else { Self::of_rare(relevant) }
+    }
+
+    /// Out of line, so that nearly every segment takes one comparison and no jump table.
+    #[cold]
+    fn of_rare(relevant: u8) -> Option<Self> {
         const ACK: u8 = TcpFlags::ACK.0;
         const SYN: u8 = TcpFlags::SYN.0;
         const SYN_ACK: u8 = TcpFlags::SYN.0 | ACK;
@@ -120,9 +123,6 @@ impl SegmentKind {
         const RST: u8 = TcpFlags::RST.0;
         const RST_ACK: u8 = TcpFlags::RST.0 | ACK;
         const URG: u8 = TcpFlags::URG.0;
-        if relevant == ACK {
-            return Some(Self::Ack);
-        }
         match relevant {
             SYN => Some(Self::Syn),
             SYN_ACK => Some(Self::SynAck),
