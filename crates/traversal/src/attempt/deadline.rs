@@ -30,6 +30,10 @@ const TURN_ROUND: Duration = Duration::from_millis(50);
 /// The SYNs that must have gone unanswered before a silence means anything.
 const SYNS_BEFORE_VERDICT: u8 = 2;
 
+/// The longest time that the second SYN gets: what a kernel waited before its first retransmission
+/// under RFC 1122 §4.2.3.1. A world that was held up for longer waits no longer for that.
+const LONGEST_GAP: Duration = Duration::from_secs(3);
+
 /// The round trips from which the waits follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Patience {
@@ -86,7 +90,7 @@ pub(super) struct SynClock {
 impl SynClock {
     /// Counts one SYN and returns its number.
     pub(super) fn count(&mut self, now: Timestamp) -> u8 {
-        self.gap = now - self.previous;
+        self.gap = (now - self.previous).min(LONGEST_GAP);
         self.previous = now;
         self.sent = self.sent.saturating_add(1);
         self.sent
