@@ -13,7 +13,7 @@ use crate::mapping::MappingId;
 use crate::tcp_tracking::Tracking;
 use crate::tcp_tracking::state::Direction;
 use crate::timers::Timers;
-use table::{Presence, SessionTable};
+use table::SessionTable;
 
 /// One open connection. The first cache line finds and translates, the second tracks.
 #[derive(Clone, Debug)]
@@ -25,7 +25,6 @@ pub(crate) struct Session {
     remote_port: u16,
     external_port: u16,
     originator: Side,
-    presence: Presence,
     /// Of the flow as it is seen outside.
     hash: FlowHash,
     pub(crate) mapping: MappingId,
@@ -47,7 +46,6 @@ impl Session {
         remote_port: 0,
         external_port: 0,
         originator: Side::Inside,
-        presence: Presence::Vacant,
         hash: FlowHash(0),
         mapping: 0,
         deadline: Timestamp::MAX,

@@ -2,8 +2,12 @@
 //! at the place that the keyed hash of its flow says or behind it (open addressing, linear).
 //!
 //! An index beside the sessions would cost a second miss, and the second could not begin before
-//! the first has ended. A session stays where it is until [`SessionTable::rebuild`]: what ended
-//! leaves a mark that the search goes past.
+//! the first has ended. What lies beside them is one byte a slot, small enough for the cache: it
+//! keeps a search from reading sessions of other flows, and while it is read the processor
+//! already fetches the session that is most likely the right one.
+//!
+//! A session stays where it is until [`SessionTable::rebuild`]: what ended leaves a mark that the
+//! search goes past.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,22 +18,32 @@ use crate::flow_index::FlowHash;
 /// Slots of an empty table.
 const INITIAL_SLOTS: usize = 32;
 
-/// What a slot holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(super) enum Presence {
+/// What a slot holds: nothing, an ended session, or an open one with some bits of its hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Tag(u8);
+
+impl Tag {
     /// Nothing, and no search for another session led past it.
-    Vacant,
+    const VACANT: Self = Self(0);
     /// A session that ended; a search goes past it.
-    Ended,
-    /// An open session.
-    Open,
+    const ENDED: Self = Self(1);
+
+    /// An open session. The home comes from the upper bits of the hash, so these are the lower.
+    #[inline(always)]
+    const fn open(hash: FlowHash) -> Self {
+        Self(hash.0 as u8 | 0x80)
+    }
+
+    const fn is_open(self) -> bool {
+        self.0 & 0x80 != 0
+    }
 }
 
 /// The table. Sessions go by the number of their slot.
 #[derive(Clone)]
 pub(super) struct SessionTable {
-    slots: Vec<Session>,
+    tags: Vec<Tag>,
+    sessions: Vec<Session>,
     shift: u32,
     open: usize,
     /// Slots that are not vacant.
@@ -43,8 +57,13 @@ impl SessionTable {
     }
 
     fn with_slots(slots: usize) -> Self {
-        let shift = 32 - slots.trailing_zeros();
-        Self { slots: vec![Session::VACANT; slots], shift, open: 0, used: 0 }
+        Self {
+            tags: vec![Tag::VACANT; slots],
+            sessions: vec![Session::VACANT; slots],
+            shift: 32 - slots.trailing_zeros(),
+            open: 0,
+            used: 0,
+        }
     }
 
     /// How many sessions are open.
@@ -54,38 +73,38 @@ impl SessionTable {
 
     /// How many slots there are: all numbers are below.
     pub(super) const fn slots(&self) -> usize {
-        self.slots.len()
+        self.tags.len()
     }
 
     /// What a number stands for.
     #[inline(always)]
     pub(super) fn get(&self, id: u32) -> &Session {
-        &self.slots[id as usize]
+        &self.sessions[id as usize]
     }
 
     /// What a number stands for, to be changed.
     #[inline(always)]
     pub(super) fn get_mut(&mut self, id: u32) -> &mut Session {
-        &mut self.slots[id as usize]
+        &mut self.sessions[id as usize]
     }
 
     /// The open sessions with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
-        let numbered = (0..).zip(&self.slots);
-        numbered.filter(|(_, session)| session.presence == Presence::Open)
+        let numbered = (0..).zip(self.tags.iter().zip(&self.sessions));
+        numbered.filter(|(_, (tag, _))| tag.is_open()).map(|(id, (_, session))| (id, session))
     }
 
     /// Finds the session with a hash for which `is_it` says yes.
     #[inline(always)]
     pub(super) fn find(&self, hash: FlowHash, is_it: impl Fn(&Session) -> bool) -> Option<u32> {
-        let mask = self.slots.len() - 1;
+        let mask = self.tags.len() - 1;
         let mut at = self.home(hash);
         loop {
-            let session = &self.slots[at & mask];
-            if session.hash == hash && session.presence == Presence::Open && is_it(session) {
+            let tag = self.tags[at & mask];
+            if tag == Tag::open(hash) && is_it(&self.sessions[at & mask]) {
                 return Some((at & mask) as u32);
             }
-            if session.presence == Presence::Vacant {
+            if tag == Tag::VACANT {
                 return None;
             }
             at += 1;
@@ -95,34 +114,35 @@ impl SessionTable {
     /// Whether [`Self::rebuild`] must come before the next session.
     pub(super) const fn is_crowded(&self) -> bool {
         // Above half full, searches get long.
-        (self.used + 1) * 2 > self.slots.len()
+        (self.used + 1) * 2 > self.tags.len()
     }
 
     /// Adds a session, which must not be there yet.
     pub(super) fn insert(&mut self, session: Session) -> u32 {
-        let mask = self.slots.len() - 1;
+        let mask = self.tags.len() - 1;
         let mut at = self.home(session.hash);
-        while self.slots[at].presence == Presence::Open {
+        while self.tags[at].is_open() {
             at = (at + 1) & mask;
         }
-        if self.slots[at].presence == Presence::Vacant {
+        if self.tags[at] == Tag::VACANT {
             self.used += 1;
         }
         self.open += 1;
-        self.slots[at] = Session { presence: Presence::Open, ..session };
+        self.tags[at] = Tag::open(session.hash);
+        self.sessions[at] = session;
         at as u32
     }
 
     /// Takes a session out.
     pub(super) fn remove(&mut self, id: u32) {
-        let mask = self.slots.len() - 1;
+        let mask = self.tags.len() - 1;
         let mut at = id as usize;
         self.open -= 1;
-        self.slots[at].presence = Presence::Ended;
+        self.tags[at] = Tag::ENDED;
         // Nothing lies behind a mark that ends a run: no search need go past it.
-        if self.slots[(at + 1) & mask].presence == Presence::Vacant {
-            while self.slots[at].presence == Presence::Ended {
-                self.slots[at].presence = Presence::Vacant;
+        if self.tags[(at + 1) & mask] == Tag::VACANT {
+            while self.tags[at] == Tag::ENDED {
+                self.tags[at] = Tag::VACANT;
                 self.used -= 1;
                 at = at.wrapping_sub(1) & mask;
             }
@@ -133,14 +153,14 @@ impl SessionTable {
     /// for each old number of an open session its new one.
     #[cold]
     pub(super) fn rebuild(&mut self) -> Vec<u32> {
-        let slots = self.slots.len();
+        let slots = self.tags.len();
         let larger = Self::with_slots(if self.open * 3 >= slots { slots * 2 } else { slots });
         let old = core::mem::replace(self, larger);
-        let renumber = |session: Session| match session.presence {
-            Presence::Open => self.insert(session),
-            Presence::Vacant | Presence::Ended => u32::MAX,
+        let renumber = |(tag, session): (Tag, Session)| match tag.is_open() {
+            true => self.insert(session),
+            false => u32::MAX,
         };
-        old.slots.into_iter().map(renumber).collect()
+        old.tags.into_iter().zip(old.sessions).map(renumber).collect()
     }
 
     #[inline(always)]
@@ -185,7 +205,7 @@ mod tests {
                 prop_assert_eq!(table.iter().count(), model.len());
                 prop_assert!(table.used * 2 <= table.slots());
             }
-            let numbers = |table: &SessionTable| table.slots.iter().map(|slot| slot.mapping).collect();
+            let numbers = |table: &SessionTable| table.sessions.iter().map(|session| session.mapping).collect();
             let before: Vec<u32> = numbers(&table);
             let open: Vec<u32> = table.iter().map(|(id, _)| id).collect();
             let renumbered = table.rebuild();
