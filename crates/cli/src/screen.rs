@@ -44,11 +44,8 @@ pub(crate) fn timeline(case: &CaseResult) -> String {
         let _ = writeln!(text, "  why: {cause}");
     }
     if result.voided > 0 {
-        let _ = writeln!(
-            text,
-            "  {} runs before this one were void (the machine was late)",
-            result.voided
-        );
+        let runs = counted(u64::from(result.voided), "run");
+        let _ = writeln!(text, "  {runs} before this one did not count: the machine was late");
     }
     let _ = writeln!(text, "  {}", verdict(case));
     text
@@ -101,7 +98,7 @@ pub(crate) fn table(demo: &DemoResult) -> String {
     let lateness = &demo.lateness;
     let _ = writeln!(
         text,
-        "\n  the fabric was late by {} µs at the median, {} µs at p99, {} µs at p99.9; longest stall {} µs",
+        "\n  packets left late by {} µs at the median, {} µs at p99, {} µs at p99.9; longest stall of the fabric's thread {} µs",
         lateness.p50.as_micros(),
         lateness.p99.as_micros(),
         lateness.p999.as_micros(),
@@ -123,7 +120,7 @@ fn name(case: &CaseResult) -> String {
 fn verdict(case: &CaseResult) -> String {
     let result = &case.result;
     let outcome = match (result.connected, result.legs) {
-        (true, Some(legs)) => format!("connected after {legs:.2} legs"),
+        (true, Some(legs)) => format!("both kernels established after {legs:.2} legs"),
         _ => "no connection".to_owned(),
     };
     let expected = if !result.is_valid() {
