@@ -1,4 +1,6 @@
-//! One packet through a NAT box over uniformly random flows, timers and journal on.
+//! One packet through a NAT box over uniformly random flows, timers and journal on; beside it, on
+//! the same machine at the same time, one read of memory that nothing foresees. With a million
+//! flows no box can be faster than that read, however little it computes.
 //!
 //! `cargo bench -p simopen-benches --bench nat`
 
@@ -14,6 +16,17 @@ const EXTERNAL: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// A packet every 10 microseconds of the box's time: at a million flows each session's timer comes
 /// up, and is put back, while the bench runs.
 const STEP: Duration = Duration::from_micros(10);
+
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The next of a row of random numbers (xorshift).
+#[inline]
+const fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
 
 /// The endpoints of flow `number`, by arithmetic: reading them from a table would cost the cache
 /// misses that are to be measured.
@@ -116,13 +129,11 @@ fn one_packet(criterion: &mut Criterion) {
         let mut world = None;
         let outbound = template(Side::Inside, (101, 901));
         let inbound = template(Side::Outside, (901, 101));
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut state = SEED;
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             let (middlebox, now) = world.get_or_insert_with(|| established(count));
             bencher.iter(|| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
+                random(&mut state);
                 let number = (((state >> 32) * u64::from(count)) >> 32) as u32;
                 let (side, template) = if state & 1 == 0 {
                     (Side::Inside, &outbound)
@@ -146,5 +157,43 @@ fn one_packet(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, one_packet);
+/// As much as a box keeps of an open connection, two lines of the cache.
+#[derive(Clone)]
+#[repr(align(128))]
+struct Record {
+    next: u32,
+    second_line: [u32; 31],
+}
+
+/// Records that lead to each other in one random circle.
+fn circle(count: usize, state: &mut u64) -> Vec<Record> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    // Sattolo's shuffle: the permutation is one cycle.
+    for last in (1..count).rev() {
+        order.swap(last, (random(state) >> 32) as usize % last);
+    }
+    let record = |next| Record { next, second_line: [0; 31] };
+    order.into_iter().map(record).collect()
+}
+
+/// What is left of a packet if the box computes nothing: the read of its session, which cannot
+/// begin before the one before has ended.
+fn one_read(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("memory_read");
+    for count in [10_000, 1_000_000] {
+        let mut records = None;
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            let records = records.get_or_insert_with(|| circle(count, &mut { SEED }));
+            let mut at = 0;
+            bencher.iter(|| {
+                let record = &records[at as usize];
+                at = record.next + record.second_line[30];
+                at
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, one_packet, one_read);
 criterion_main!(benches);
