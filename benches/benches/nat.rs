@@ -1,6 +1,6 @@
 //! One packet through a NAT box over uniformly random flows, timers and journal on; beside it, on
-//! the same machine at the same time, one read of memory that nothing foresees. With a million
-//! flows no box can be faster than that read, however little it computes.
+//! the same machine at the same time, one read of memory that nothing foresees: with a million
+//! flows that is nearly all that a packet costs.
 //!
 //! `cargo bench -p simopen-benches --bench nat`
 
@@ -176,8 +176,8 @@ fn circle(count: usize, state: &mut u64) -> Vec<Record> {
     order.into_iter().map(record).collect()
 }
 
-/// What is left of a packet if the box computes nothing: the read of its session, which cannot
-/// begin before the one before has ended.
+/// What is left of a packet if the box computes nothing and the next one waits for it: the read of
+/// its session.
 fn one_read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("memory_read");
     for count in [10_000, 1_000_000] {
