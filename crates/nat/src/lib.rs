@@ -41,7 +41,7 @@
 //!
 //! ```text
 //!             ┌──────── session found ──▶ tracking ──▶ rewritten, forwarded
-//!  packet ─▶ flow index                      │ invalid
+//!  packet ─▶ session table                   │ invalid
 //!             │ none                         ▼
 //!             ├─ from inside: mapping found or opened, session created, forwarded
 //!             │               (not a SYN: leaves untranslated, or dropped)
