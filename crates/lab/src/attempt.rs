@@ -23,7 +23,8 @@ use crate::cancel::Cancel;
 use crate::error::LabError;
 use crate::evidence::{Flow, delivered, explain};
 use crate::exchange::exchange;
-use crate::pump::Report;
+use crate::host::Host;
+use crate::pump::{PumpPort, Report};
 use crate::result::AttemptResult;
 use crate::timeline::Timeline;
 use crate::topology::{Addresses, NAMES, Topology, TopologySpec};
@@ -92,15 +93,7 @@ const REPEATS: u32 = 4;
 ///
 /// As [`run`].
 pub fn run_valid(spec: &AttemptSpec, cancel: &Cancel) -> Result<AttemptResult, LabError> {
-    let mut voided = 0;
-    loop {
-        let result = run(spec, cancel)?;
-        if result.is_valid() || voided == REPEATS {
-            return Ok(AttemptResult { voided, ..result });
-        }
-        tracing::debug!(lateness = ?result.worst_lateness, "a void run is repeated");
-        voided += 1;
-    }
+    Prepared::build(spec)?.run_valid(cancel).map(|(result, _)| result)
 }
 
 /// Builds the topology, makes the attempt and takes everything down again.
@@ -109,26 +102,77 @@ pub fn run_valid(spec: &AttemptSpec, cancel: &Cancel) -> Result<AttemptResult, L
 ///
 /// [`LabError`] where the experiment could not be made. A failed technique is a result.
 pub fn run(spec: &AttemptSpec, cancel: &Cancel) -> Result<AttemptResult, LabError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|source| LabError::System { what: "a runtime", source })?;
-    let topology = Topology::build(&spec.topology, Clock::start())?;
-    let mut cancel = cancel.clone();
-    let conducted = runtime.block_on(async {
-        tokio::select! {
-            conducted = timeout(LIMIT, conduct(spec, &topology)) => {
-                conducted.unwrap_or(Err(LabError::TimedOut("the end of the attempt")))
+    Prepared::build(spec)?.run(cancel).map(|(result, _)| result)
+}
+
+/// An attempt whose topology stands. To build and to take down namespaces occupies the kernel for
+/// milliseconds in which it lets nothing else run: whoever makes attempts beside each other builds
+/// all of them before the first, and keeps what remains until after the last.
+pub struct Prepared<'spec> {
+    spec: &'spec AttemptSpec,
+    topology: Topology,
+}
+
+/// The hosts and ports of attempts that have been made. They go when this is dropped.
+pub struct Remains(Vec<([Host; 3], Vec<PumpPort>)>);
+
+impl<'spec> Prepared<'spec> {
+    /// Builds the topology.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub fn build(spec: &'spec AttemptSpec) -> Result<Self, LabError> {
+        let topology = Topology::build(&spec.topology, Clock::start())?;
+        Ok(Self { spec, topology })
+    }
+
+    /// As [`run_valid`], from the topology that stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub fn run_valid(self, cancel: &Cancel) -> Result<(AttemptResult, Remains), LabError> {
+        let spec = self.spec;
+        let mut next = self;
+        let mut all = Remains(Vec::new());
+        for voided in 0.. {
+            let (result, Remains(remains)) = next.run(cancel)?;
+            all.0.extend(remains);
+            if result.is_valid() || voided == REPEATS {
+                return Ok((AttemptResult { voided, ..result }, all));
             }
-            () = cancel.cancelled() => Err(LabError::Cancelled),
+            tracing::debug!(lateness = ?result.worst_lateness, "a void run is repeated");
+            next = Self::build(spec)?;
         }
-    });
-    let Topology { hosts, pump, ports, addresses, built_in, .. } = topology;
-    let report = pump.stop()?;
-    // The hosts' threads end here, and with them whatever a cancelled attempt left running.
-    drop(hosts);
-    let conducted = conducted?;
-    Ok(judge(spec, conducted, &report, &ports, &addresses, built_in))
+        Err(LabError::TimedOut("a run that is not void"))
+    }
+
+    /// Makes the attempt.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`].
+    pub fn run(self, cancel: &Cancel) -> Result<(AttemptResult, Remains), LabError> {
+        let Self { spec, topology } = self;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|source| LabError::System { what: "a runtime", source })?;
+        let mut cancel = cancel.clone();
+        let conducted = runtime.block_on(async {
+            tokio::select! {
+                conducted = timeout(LIMIT, conduct(spec, &topology)) => {
+                    conducted.unwrap_or(Err(LabError::TimedOut("the end of the attempt")))
+                }
+                () = cancel.cancelled() => Err(LabError::Cancelled),
+            }
+        });
+        let Topology { hosts, pump, ports, addresses, built_in, .. } = topology;
+        let report = pump.stop()?;
+        let result = judge(spec, conducted?, &report, &ports, &addresses, built_in);
+        Ok((result, Remains(vec![(hosts, report.ports)])))
+    }
 }
 
 /// What the hosts have told.

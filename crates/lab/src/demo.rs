@@ -1,6 +1,7 @@
 //! The project's main job in one set of attempts, each with the outcome that it must have.
 
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use simopen_nat::{InboundBareSyn, MiddleboxSpec, UnsolicitedSyn};
 use simopen_packet::{Entropy, Timestamp};
 use simopen_protocol::technique::{SynOwner, Technique};
 
-use crate::attempt::{self, AttemptSpec};
+use crate::attempt::{AttemptSpec, Prepared, Remains};
 use crate::cancel::Cancel;
 use crate::error::LabError;
 use crate::lateness::{Lateness, LatenessMeter};
@@ -173,24 +174,29 @@ pub fn run(
     cancel: &Cancel,
     done: &(dyn Fn(&CaseResult) + Sync),
 ) -> Result<DemoResult, LabError> {
-    let outcomes: Vec<Result<CaseResult, LabError>> = thread::scope(|scope| {
-        let running: Vec<_> = cases(spec)
-            .into_iter()
-            .map(|case| {
-                scope.spawn(move || {
-                    let result = attempt::run_valid(&case.attempt, cancel)?;
-                    let result = CaseResult { case, result };
-                    done(&result);
-                    Ok(result)
-                })
-            })
-            .collect();
+    let cases = cases(spec);
+    let all_built = Barrier::new(cases.len());
+    let run_one = |case: Case| {
+        let prepared = Prepared::build(&case.attempt);
+        all_built.wait();
+        let (result, remains) = prepared?.run_valid(cancel)?;
+        let result = CaseResult { case, result };
+        done(&result);
+        Ok((result, remains))
+    };
+    let outcomes: Vec<Result<(CaseResult, Remains), LabError>> = thread::scope(|scope| {
+        let run_one = &run_one;
+        let running: Vec<_> =
+            cases.into_iter().map(|case| scope.spawn(move || run_one(case))).collect();
         running
             .into_iter()
             .map(|thread| thread.join().unwrap_or(Err(LabError::ThreadEnded("an attempt"))))
             .collect()
     });
-    let cases = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+    // What remains of the topologies goes only now, after the last attempt.
+    let (cases, remains): (Vec<_>, Vec<_>) =
+        outcomes.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    drop(remains);
     let mut lateness = LatenessMeter::default();
     for case in &cases {
         lateness.merge(&case.result.lateness);

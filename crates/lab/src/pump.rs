@@ -68,6 +68,8 @@ pub struct Report {
     pub lateness: LatenessMeter,
     /// Packets that the kernel dropped because a TUN device's queue was full.
     pub tun_drops: u64,
+    /// The ports, which go when this is dropped.
+    pub ports: Vec<PumpPort>,
 }
 
 enum Order {
@@ -107,7 +109,7 @@ impl Pump {
                 if load == Load::Sparse {
                     prefer_this_thread(Urgency::Timekeeper);
                 }
-                state.run(&ports, &queue)
+                state.run(ports, &queue)
             })
             .map_err(|source| LabError::System { what: "the fabric's thread", source })?;
         Ok(Self { orders, thread: Some(thread) })
@@ -150,7 +152,7 @@ struct State {
 }
 
 impl State {
-    fn run(mut self, ports: &[PumpPort], orders: &Receiver<Order>) -> Report {
+    fn run(mut self, ports: Vec<PumpPort>, orders: &Receiver<Order>) -> Report {
         if let Err(error) = sharpen_timers() {
             tracing::warn!(%error, "timers are coarse");
         }
@@ -167,7 +169,7 @@ impl State {
                     self.read(place, port);
                 }
             }
-            self.turn(ports);
+            self.turn(&ports);
         }
         let tun_drops = ports.iter().map(|port| port.tun.dropped().unwrap_or(0)).sum();
         Report {
@@ -176,6 +178,7 @@ impl State {
             events: self.events,
             lateness: self.lateness,
             tun_drops,
+            ports,
         }
     }
 
