@@ -18,11 +18,12 @@ use crate::pump::{Load, Pump, PumpPort};
 /// The largest packet on all links, in bytes.
 const MTU: u32 = 1500;
 
-/// Bits per second of each link to the core, as of a network card: what a host sends at once goes
-/// one packet after the other. Without, a burst would be due in one instant, and since no thread
-/// delivers it in one, its end would be late by the time that the rest of it takes. A SYN takes
-/// half a microsecond.
-const RATE: u64 = 1_000_000_000;
+/// Bits per second of each link to the core: what a host sends at once goes one packet after the
+/// other. Without a rate a burst would be due in one instant, and since no thread delivers it in
+/// one, its end would be late by the time that the rest of it takes. Two transfers beside each
+/// other, both ways at this rate, leave two processors idle for most of the time; at 1 Gbit/s they
+/// do not, and packets queue before the thread. A SYN takes two microseconds.
+const RATE: u64 = 250_000_000;
 
 /// Bytes that may wait before such a link: more than any connection here has under way.
 const QUEUE: usize = 16 << 20;
