@@ -1,0 +1,16 @@
+//! What an experiment is, what must come of it, and what came of it.
+//!
+//! Here stand the parts that do not depend on how an experiment is made, in namespaces on real
+//! kernels or in virtual time: the [`network::Network`] that is built, the [`cell::Cell`] that is
+//! tried, the [`prediction::Prediction`] that is read from specifications alone, and the
+//! [`run::RunRecord`] of each run. Nothing here reads a clock or opens a socket.
+#![forbid(unsafe_code)]
+
+pub mod boxes;
+pub mod cell;
+pub mod conditions;
+pub mod milliseconds;
+pub mod network;
+pub mod prediction;
+pub mod run;
+pub mod star;

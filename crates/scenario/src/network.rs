@@ -1,0 +1,78 @@
+//! A network that can be built: the plan of its fabric, and what stands at the fabric's ports.
+
+use std::net::IpAddr;
+
+use simopen_fabric::{Graph, NodeId, PortId};
+use simopen_nat::MiddleboxSpec;
+
+/// A network that can be built.
+#[derive(Clone)]
+pub struct Network {
+    /// Links, routers and the boxes that are machines.
+    pub graph: Graph,
+    /// The hosts, each at a port of its own.
+    pub hosts: Vec<Host>,
+    /// All boxes, machines or kernels.
+    pub boxes: Vec<PlacedBox>,
+}
+
+/// Who turns the boxes. Complete: it will not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Executor {
+    /// The machine of `simopen-nat`, inside the fabric.
+    #[default]
+    Model,
+    /// A kernel with nftables, in a namespace of its own between two ports of the fabric.
+    Nft,
+}
+
+impl Executor {
+    /// The name in flags and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Nft => "nft",
+        }
+    }
+}
+
+/// A host: a network stack of its own at one port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its name, also its port's.
+    pub name: String,
+    /// Where it is joined to the fabric.
+    pub port: PortId,
+    /// Its addresses, with the length of their prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+/// A box of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedBox {
+    /// Its name: `box-a`.
+    pub name: String,
+    /// What it is.
+    pub spec: MiddleboxSpec,
+    /// Its address outside.
+    pub external: IpAddr,
+    /// The prefixes inside, for routes and rules.
+    pub inside: Vec<(IpAddr, u8)>,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a box is. Complete: it will not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A node of the fabric.
+    Machine(NodeId),
+    /// A kernel router between two ports of the fabric.
+    Kernel {
+        /// The port towards its inside.
+        inside: PortId,
+        /// The port towards its outside.
+        outside: PortId,
+    },
+}
