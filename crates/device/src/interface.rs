@@ -29,7 +29,7 @@ impl Interface {
     ///
     /// Fails where there is no such interface.
     pub fn find(name: &str) -> Result<Self, DeviceError> {
-        let netlink = Netlink::open().on("socket AF_NETLINK", name)?;
+        let netlink = Netlink::open(libc::NETLINK_ROUTE).on("socket AF_NETLINK", name)?;
         let mut wanted = name.as_bytes().to_vec();
         wanted.push(0);
         let request = Request::new(libc::RTM_GETLINK, 0, &link_header(0, 0, 0))

@@ -53,6 +53,7 @@
 pub mod capability;
 pub mod capture;
 pub mod clock;
+pub mod conntrack;
 mod error;
 pub mod filter;
 pub mod gateway;

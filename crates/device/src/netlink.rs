@@ -1,4 +1,4 @@
-//! Just enough of rtnetlink to set up links, addresses, routes and rules.
+//! Just enough of netlink to set up links, addresses, routes and rules, and to forget connections.
 //!
 //! A netlink socket keeps the network namespace that it was opened in, whichever thread uses it
 //! later.
@@ -66,14 +66,15 @@ impl Message {
     }
 }
 
-/// A routing socket of one network namespace.
+/// A netlink socket of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Netlink(Mutex<Socket>);
 
 impl Netlink {
-    /// Opens a socket in the calling thread's namespace.
-    pub(crate) fn open() -> io::Result<Self> {
-        let protocol = Protocol::from(libc::NETLINK_ROUTE);
+    /// Opens a socket to one of the kernel's families (NETLINK_ROUTE or another) in the calling
+    /// thread's namespace.
+    pub(crate) fn open(family: i32) -> io::Result<Self> {
+        let protocol = Protocol::from(family);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
         Ok(Self(Mutex::new(socket)))
     }
