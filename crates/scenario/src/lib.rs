@@ -12,5 +12,7 @@ pub mod conditions;
 pub mod milliseconds;
 pub mod network;
 pub mod prediction;
+pub mod result;
 pub mod run;
 pub mod star;
+pub mod statistics;
