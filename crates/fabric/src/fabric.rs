@@ -149,6 +149,42 @@ impl Fabric {
         self.ports[port.index()].enabled = enabled;
     }
 
+    /// Takes a link down, or up again. What is under way arrives; nothing else gets onto it.
+    ///
+    /// # Panics
+    ///
+    /// If `link` is of another graph.
+    pub fn set_link_up(&mut self, link: LinkId, is_up: bool) {
+        let forth = LaneId::forth(link);
+        for lane in [forth, forth.reverse()] {
+            self.lanes[lane.index()].is_up = is_up;
+        }
+    }
+
+    /// Puts another machine in the place of the middlebox at `node`: one that has been replaced,
+    /// or whose provider gave it another address. Nothing happens where `node` is a router.
+    ///
+    /// # Panics
+    ///
+    /// If `node` is of another graph.
+    pub fn replace_middlebox(&mut self, node: NodeId, machine: Middlebox, now: Timestamp) {
+        if let NodeState::Middlebox(hop) = &mut self.nodes[node.index()].state {
+            hop.machine = machine;
+            self.settle_middlebox(node, now);
+        }
+    }
+
+    /// Restarts the middlebox at `node` at `now`: its tables are lost. The fabric is turned to
+    /// `now` first. At a router nothing happens, since it keeps no state.
+    ///
+    /// # Panics
+    ///
+    /// If `node` is of another graph.
+    pub fn reboot(&mut self, node: NodeId, now: Timestamp) {
+        self.handle_timeout(now);
+        self.reboot_middlebox(node, now);
+    }
+
     /// The name of a port, router, middlebox or link; empty if it is of another graph.
     pub fn name(&self, place: impl Into<Place>) -> &str {
         match place.into() {

@@ -132,6 +132,8 @@ pub enum DropReason {
     ForRouter,
     /// Its TTL was used up.
     TtlExceeded,
+    /// The link was down.
+    LinkDown,
     /// The link lost it by chance.
     Lost,
     /// The queue before the link was full.
@@ -151,6 +153,7 @@ impl fmt::Display for DropReason {
             Self::SourceInvalid => "source invalid",
             Self::ForRouter => "for the router itself",
             Self::TtlExceeded => "TTL exceeded",
+            Self::LinkDown => "link down",
             Self::Lost => "lost",
             Self::QueueFull => "queue full",
             Self::Middlebox(reason) => return write!(f, "{reason}"),
@@ -308,6 +311,8 @@ pub struct Stats {
     pub source_invalid: u64,
     /// Dropped at the end of their TTL.
     pub ttl_exceeded: u64,
+    /// Dropped before a link that was down.
+    pub link_down: u64,
     /// Lost by chance.
     pub lost: u64,
     /// Dropped before a full queue.
@@ -328,6 +333,7 @@ impl Stats {
             }
             DropReason::SourceInvalid => &mut self.source_invalid,
             DropReason::TtlExceeded => &mut self.ttl_exceeded,
+            DropReason::LinkDown => &mut self.link_down,
             DropReason::Lost => &mut self.lost,
             DropReason::QueueFull => &mut self.queue_full,
             DropReason::Middlebox(_) => &mut self.middlebox,

@@ -114,5 +114,5 @@ pub use journal::{
     DropReason, FabricEvent, Happening, Origin, PacketKind, PacketSummary, Place, Stats, TcpSummary,
 };
 pub use link::{DEFAULT_QUEUE, LinkSpec, LinkStats, Reordering};
-pub use router::{Prefix, RouterSpec, SourceValidation};
+pub use router::{Forwarding, Prefix, RouterSpec, SourceValidation};
 pub use star::{Arm, HOST_LINK_DELAY, Star};

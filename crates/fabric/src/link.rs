@@ -111,6 +111,7 @@ impl LaneId {
 /// Why a lane did not take a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    Down,
     Lost,
     QueueFull,
 }
@@ -121,6 +122,7 @@ pub(crate) struct Lane {
     pub(crate) link: LinkId,
     pub(crate) target: End,
     pub(crate) stats: LinkStats,
+    pub(crate) is_up: bool,
     delay: u64,
     rate: Option<Rate>,
     chance: Option<Chance>,
@@ -148,6 +150,7 @@ impl Lane {
             link,
             target,
             stats: LinkStats::default(),
+            is_up: true,
             delay: nanos(spec.delay),
             rate: spec.rate.map(|bits| Rate::new(bits, spec.queue)),
             chance,
@@ -187,6 +190,9 @@ impl Lane {
         len: usize,
         flow: Option<FlowKey>,
     ) -> Result<(), Refusal> {
+        if !self.is_up {
+            return Err(Refusal::Down);
+        }
         let mut leaves = at;
         if let Some(rate) = &mut self.rate {
             let Some(end) = rate.serialize(at, len) else {

@@ -13,6 +13,19 @@ pub struct RouterSpec {
     pub addresses: Vec<IpAddr>,
     /// How it checks the source addresses of what it forwards.
     pub source_validation: SourceValidation,
+    /// Whether forwarding costs a packet one of its hops.
+    pub forwarding: Forwarding,
+}
+
+/// Whether forwarding costs a packet one of its hops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Forwarding {
+    /// As a router: the TTL is decremented, and a packet whose TTL is used up is answered (RFC
+    /// 1812 §5.3.1, RFC 8200 §3).
+    #[default]
+    Router,
+    /// As a switch of a local network: the TTL is left alone.
+    Switch,
 }
 
 /// How a router checks source addresses (BCP 38, RFC 3704).
@@ -126,6 +139,11 @@ impl Router {
                 source().is_some_and(|source| self.route(source) == Some(back))
             }
         }
+    }
+
+    #[inline]
+    pub(crate) fn counts_hops(&self) -> bool {
+        self.spec.forwarding == Forwarding::Router
     }
 
     #[inline]

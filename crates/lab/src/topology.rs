@@ -204,7 +204,11 @@ fn plan(spec: &TopologySpec, addresses: &Addresses, now: Timestamp) -> Result<St
         arm.behind(machine).with_links(link, link)
     };
     let core =
-        RouterSpec { addresses: vec![addresses.core], source_validation: spec.source_validation };
+        RouterSpec {
+            addresses: vec![addresses.core],
+            source_validation: spec.source_validation,
+            ..RouterSpec::default()
+        };
     Ok(Star::new(core, [arm(0), arm(1), arm(2)])?)
 }
 

@@ -67,6 +67,7 @@ impl Star {
             RouterSpec {
                 addresses: vec![addresses.core],
                 source_validation: self.source_validation,
+                ..RouterSpec::default()
             },
         );
         let mut arms = Arms { star: self, addresses, graph, core, boxes: Vec::new() };

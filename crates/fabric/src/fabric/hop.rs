@@ -71,7 +71,7 @@ impl Fabric {
                 Route::Drop(DropReason::SourceInvalid)
             }
             Some(destination) if router.owns(destination) => Route::Drop(DropReason::ForRouter),
-            Some(_) if expires(layout, bytes) => Route::Expire,
+            Some(_) if router.counts_hops() && expires(layout, bytes) => Route::Expire,
             Some(destination) => match router.route(destination) {
                 Some(lane) => Route::Forward(lane),
                 None => Route::Drop(DropReason::Unroutable),
@@ -79,7 +79,9 @@ impl Fabric {
         };
         match decision {
             Route::Forward(lane) => {
-                layout.decrement_ttl(bytes);
+                if router.counts_hops() {
+                    layout.decrement_ttl(bytes);
+                }
                 self.launch(lane, id, at);
             }
             Route::Expire => {
@@ -106,10 +108,9 @@ impl Fabric {
         let flight = self.flights.get_mut(id);
         let bytes = flight.packet.packet_mut();
         let layout = flight.layout;
-        let external = hop.machine.external();
-        let back = hop.lane(from).map(|lane| (external, lane));
+        let back = hop.lane(from).map(|lane| (hop.machine.external(), lane));
         let expires = expires(layout, bytes);
-        if expires && layout.destination_addr(bytes) != Some(external) {
+        if expires && !layout.destination_addr(bytes).is_some_and(|to| hop.machine.owns(to)) {
             return self.expire(node, back, id, at);
         }
         // The machine rewrites in place; an ICMP error quotes what came.
@@ -119,15 +120,18 @@ impl Fabric {
         });
         let time = hop.advance(at);
         let verdict = hop.machine.handle_packet(from, bytes, time);
-        let onward = hop.lane(from.other());
+        let onward = match verdict {
+            Verdict::Hairpin => hop.lane(from),
+            Verdict::Forward | Verdict::Untranslated | Verdict::Drop(_) => hop.lane(from.other()),
+        };
         self.drain_journal(node, at);
         match (verdict, original) {
-            (Verdict::Forward | Verdict::Untranslated, None) => {
+            (Verdict::Forward | Verdict::Untranslated | Verdict::Hairpin, None) => {
                 let flight = self.flights.get_mut(id);
                 layout.decrement_ttl(flight.packet.packet_mut());
                 self.forward_from(node, onward, id, at);
             }
-            (Verdict::Forward | Verdict::Untranslated, Some(original)) => {
+            (Verdict::Forward | Verdict::Untranslated | Verdict::Hairpin, Some(original)) => {
                 self.restore(id, original);
                 self.expire(node, back, id, at);
             }
@@ -157,6 +161,15 @@ impl Fabric {
         hop.machine.handle_timeout(time);
         self.drain_journal(node, due);
         self.settle_middlebox(node, due);
+    }
+
+    /// The middlebox `node`, if it is one, loses its tables.
+    pub(super) fn reboot_middlebox(&mut self, node: NodeId, at: Timestamp) {
+        let NodeState::Middlebox(hop) = &mut self.nodes[node.index()].state else { return };
+        let time = hop.advance(at);
+        hop.machine.reboot(time);
+        self.drain_journal(node, at);
+        self.settle_middlebox(node, at);
     }
 
     /// Sends what the middlebox wants to send and sets its deadline.
@@ -254,6 +267,7 @@ impl Fabric {
 impl From<Refusal> for DropReason {
     fn from(refusal: Refusal) -> Self {
         match refusal {
+            Refusal::Down => Self::LinkDown,
             Refusal::Lost => Self::Lost,
             Refusal::QueueFull => Self::QueueFull,
         }

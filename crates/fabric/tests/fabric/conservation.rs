@@ -107,7 +107,7 @@ proptest! {
         let stats = fabric.stats();
         prop_assert_eq!(stats.entered + stats.emitted, stats.delivered + stats.dropped);
         let reasons = stats.malformed + stats.port_cut_off + stats.link_local + stats.unroutable
-            + stats.source_invalid + stats.ttl_exceeded + stats.lost + stats.queue_full
+            + stats.source_invalid + stats.ttl_exceeded + stats.link_down + stats.lost + stats.queue_full
             + stats.middlebox;
         prop_assert_eq!(stats.dropped, reasons);
     }

@@ -140,7 +140,11 @@ fn wire(spec: LinkSpec, entropy: u8) -> (Fabric, [PortId; 2]) {
 }
 
 fn core(source_validation: SourceValidation) -> RouterSpec {
-    RouterSpec { addresses: vec![CORE.parse().unwrap()], source_validation }
+    RouterSpec {
+        addresses: vec![CORE.parse().unwrap()],
+        source_validation,
+        ..RouterSpec::default()
+    }
 }
 
 fn nat(spec: MiddleboxSpec, external: &str, entropy: u8) -> Middlebox {

@@ -118,3 +118,42 @@ fn the_journal_is_bounded_and_counts_what_it_lost() {
     assert_eq!((kept.len(), fabric.events_lost()), (3, 5));
     assert_eq!(kept[2].at, ms(3.0), "the newest stay");
 }
+
+#[test]
+fn a_switch_leaves_the_ttl_alone_and_lets_nothing_expire() {
+    let mut graph = simopen_fabric::Graph::new();
+    let ports = [(graph.port("a"), A), (graph.port("b"), B)];
+    let spec = RouterSpec {
+        forwarding: simopen_fabric::Forwarding::Switch,
+        ..core(SourceValidation::Off)
+    };
+    let switch = graph.router("lan", spec);
+    for (port, host) in ports {
+        let end = simopen_fabric::End::Router(switch);
+        let link = graph.link(port, end, LinkSpec::with_delay(HALF_LEG)).unwrap();
+        graph.route(switch, address(host), link).unwrap();
+    }
+    let mut fabric = Fabric::new(graph, Entropy::new([1; 32]), Timestamp::ZERO);
+    send(&mut fabric, ports[0].0, Segment { ttl: 1, ..Segment::syn(A, B) }, ms(0.0));
+    let out = run(&mut fabric, ms(100.0));
+    assert_eq!(out[0].port, ports[1].0);
+    let packet = simopen_packet::Packet::parse(out[0].packet.as_slice()).unwrap();
+    assert_eq!(packet.ip.ttl.0, 1);
+}
+
+#[test]
+fn a_link_that_is_down_takes_nothing_and_lets_what_is_under_way_arrive() {
+    let mut graph = simopen_fabric::Graph::new();
+    let (a, b) = (graph.port("a"), graph.port("b"));
+    let link = graph.link(a, b, LinkSpec::with_delay(HALF_LEG)).unwrap();
+    let mut fabric = Fabric::new(graph, Entropy::new([1; 32]), Timestamp::ZERO);
+    send(&mut fabric, a, Segment::syn(A, B), ms(0.0));
+    fabric.set_link_up(link, false);
+    send(&mut fabric, b, Segment::syn(B, A), ms(1.0));
+    assert_eq!(run(&mut fabric, ms(50.0)).len(), 1);
+    assert_eq!(drops(&mut fabric), [DropReason::LinkDown]);
+
+    fabric.set_link_up(link, true);
+    send(&mut fabric, b, Segment::syn(B, A), ms(50.0));
+    assert_eq!(run(&mut fabric, ms(100.0)).len(), 1);
+}
