@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use simopen_fabric::{Graph, NodeId, PortId};
 use simopen_nat::MiddleboxSpec;
 
@@ -17,7 +18,8 @@ pub struct Network {
 }
 
 /// Who turns the boxes. Complete: it will not grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Executor {
     /// The machine of `simopen-nat`, inside the fabric.
     #[default]

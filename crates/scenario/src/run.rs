@@ -95,7 +95,7 @@ pub struct Delivered {
 
 /// Why a run does not count. May grow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 #[non_exhaustive]
 pub enum Void {
     /// A packet left the network later than the bound.
