@@ -191,6 +191,11 @@ pub enum JournalEvent {
         /// Why it was not translated.
         reason: DropReason,
     },
+    /// The box started anew and lost its tables.
+    Rebooted {
+        /// How many sessions it lost.
+        sessions: u64,
+    },
     /// The box sent a packet of its own.
     Answered {
         /// To whom.
@@ -238,6 +243,7 @@ impl fmt::Display for JournalEntry {
             JournalEvent::LeftUntranslated { packet, reason } => {
                 write!(f, "left untranslated {packet}: {reason}")
             }
+            JournalEvent::Rebooted { sessions } => write!(f, "rebooted, lost {sessions} sessions"),
             JournalEvent::Answered { to, answer: OwnAnswer::Reset } => {
                 write!(f, "answered RST to {to}")
             }

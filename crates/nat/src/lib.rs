@@ -22,6 +22,7 @@
 //! let mut packet = [0; 40];
 //! match middlebox.handle_packet(Side::Inside, &mut packet, now) {
 //!     Verdict::Forward | Verdict::Untranslated => { /* send it on, on the other side */ }
+//!     Verdict::Hairpin => { /* send it back on the side that it came from */ }
 //!     Verdict::Drop(reason) => println!("dropped: {reason}"),
 //! }
 //! // Then the box's own packets, what it wrote down, and its next deadline.
@@ -88,8 +89,10 @@ pub use middlebox::{Middlebox, Timer, Verdict};
 pub use port_allocation::{PortAllocation, PortOverloading};
 pub use preset::{PRESETS, Preset};
 pub use spec::{
-    InboundBareSyn, InvalidOutbound, MidStream, MiddleboxSpec, OnIcmpError, OnReset, Role,
-    TcpTimers, TcpTracking, UnsolicitedSyn,
+    AddressPool, EarlyPacket, Egress, Hairpin, IcmpEcho, IcmpErrors, IdleKill, IdleKiller,
+    InboundBareSyn, InvalidOutbound, IsnRewriting, Limits, MidStream, MiddleboxSpec, OnIcmpError,
+    OnReset, OptionRewriting, Pairing, PortParity, Refresh, Rewriting, Role, SynProxy, TcpTimers,
+    TcpTracking, TimestampRewriting, UdpHandling, UdpPolicy, UnsolicitedSyn, WhenFull,
 };
 pub use stats::Stats;
 pub use tcp_tracking::state::TcpState;

@@ -33,6 +33,8 @@ pub enum Verdict {
     Forward,
     /// It leaves on the other side as it came, because tracking called it invalid.
     Untranslated,
+    /// It leaves, rewritten in place, on the side that it came from.
+    Hairpin,
     /// It goes no further.
     Drop(DropReason),
 }
@@ -137,6 +139,19 @@ impl Middlebox {
         self.answers.poll(buffer)
     }
 
+    /// The box starts anew: every session, mapping and held SYN is lost, and so is what waited to
+    /// be sent. The journal and the figures stay.
+    pub fn reboot(&mut self, now: Timestamp) {
+        let lost = self.session_count() as u64;
+        let hasher = FlowHasher::new(core::array::from_fn(|_| self.generator.next_u64()));
+        self.sessions = Sessions::new(self.sessions.external(), hasher);
+        self.mappings = Mappings::new(self.spec.mapping, self.spec.port_overloading);
+        self.contacts = Contacts::default();
+        self.answers = Answers::default();
+        self.stats.sessions_ended += lost;
+        self.journal.write(now, JournalEvent::Rebooted { sessions: lost });
+    }
+
     /// The next deadline and what it is for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
@@ -181,6 +196,17 @@ impl Middlebox {
     #[must_use]
     pub const fn external(&self) -> IpAddr {
         self.external
+    }
+
+    /// All its addresses outside: the pool, which begins with [`Self::external`].
+    pub fn external_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.spec.pool.members(self.external)
+    }
+
+    /// Whether an address is one of its own outside.
+    #[must_use]
+    pub fn owns(&self, address: IpAddr) -> bool {
+        address == self.external || self.external_addresses().any(|own| own == address)
     }
 
     /// How many sessions are open.
@@ -382,14 +408,28 @@ impl Middlebox {
         reason: DropReason,
         now: Timestamp,
     ) -> Decision {
-        match (from, self.spec.invalid_outbound) {
-            (Side::Inside, InvalidOutbound::LeavesUntranslated) => Decision::Untranslated(reason),
-            (Side::Inside, InvalidOutbound::Dropped) => Decision::Drop(reason),
-            (Side::Outside, _) => {
+        match from {
+            Side::Inside => self.invalid_outbound(packet, reason, now),
+            Side::Outside => {
                 self.answer_stranger(packet, bytes, now);
                 Decision::Drop(reason)
             }
         }
+    }
+
+    /// What becomes of an outbound segment that tracking calls invalid.
+    fn invalid_outbound(
+        &mut self,
+        packet: &Packet<'_>,
+        reason: DropReason,
+        now: Timestamp,
+    ) -> Decision {
+        match self.spec.invalid_outbound {
+            InvalidOutbound::LeavesUntranslated => return Decision::Untranslated(reason),
+            InvalidOutbound::Dropped => {}
+            InvalidOutbound::AnsweredByRouter => self.reset_inside(packet, now),
+        }
+        Decision::Drop(reason)
     }
 
     /// Answers an inbound packet that belongs to no session, as the specification has it.
@@ -404,6 +444,15 @@ impl Middlebox {
         };
         if sent {
             self.note_answer(remote, answer, now);
+        }
+    }
+
+    /// Answers an invalid segment from inside with an RST in the remote endpoint's name.
+    fn reset_inside(&mut self, packet: &Packet<'_>, now: Timestamp) {
+        let Some(sender) = packet.source_endpoint() else { return };
+        if self.answers.reset(Side::Inside, packet) {
+            let sender = Endpoint::new(sender.ip(), sender.port());
+            self.note_answer(sender, OwnAnswer::Reset, now);
         }
     }
 

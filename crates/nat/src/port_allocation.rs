@@ -12,15 +12,39 @@ const FIRST_PORT: u16 = 1024;
 /// How many ports a box can hand out by itself.
 const PORT_COUNT: u32 = 65_536 - FIRST_PORT as u32;
 
-/// How the outside port of a new mapping is chosen. May grow (sequential, blocks, parity).
+/// How the outside port of a new mapping is chosen. May grow.
+///
+/// A box chooses a port by itself among those of the inside port's kind: 1 to 511, 600 to 1023, or
+/// 1024 to 65535 (as Linux does; RFC 4787 §4.2.1 asks for the well-known ones to stay among
+/// themselves). Where the chosen one is taken, the next free one above it follows, round from the
+/// end of the range to its start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PortAllocation {
-    /// The inside port if it is free, else the next free one above it.
+    /// The inside port if it is free, else a random one.
     Preserve,
-    /// A random port from 1024 up; the next free one above it if it is taken.
+    /// The inside port if it is free, else the next free one above it.
+    PreserveElseNext,
+    /// The port of the last mapping plus this step, whoever had that; the first is random.
+    Sequential {
+        /// The step, in ports.
+        step: u16,
+    },
+    /// A random port.
     Random,
+    /// A random port of a block which the inside address keeps as long as it has mappings. The
+    /// block is a random one that no other inside address has, as long as there are such.
+    RandomInBlock {
+        /// Ports of a block; 0 counts as 1.
+        size: u16,
+    },
+    /// The inside port if it lies in the block of the inside address and is free, else a random
+    /// one of that block.
+    Block {
+        /// Ports of a block; 0 counts as 1.
+        size: u16,
+    },
 }
 
 /// Whether two mappings may share one outside port (RFC 4787 §4.2.2 calls it port overloading).
@@ -46,8 +70,10 @@ impl PortAllocation {
         next_free: impl FnOnce(u16) -> Option<u16>,
     ) -> Option<u16> {
         match self {
-            Self::Preserve => next_free(inside_port),
-            Self::Random => next_free(random_port(generator)),
+            Self::Preserve | Self::PreserveElseNext | Self::Block { .. } => next_free(inside_port),
+            Self::Random | Self::Sequential { .. } | Self::RandomInBlock { .. } => {
+                next_free(random_port(generator))
+            }
         }
     }
 }

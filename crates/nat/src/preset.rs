@@ -4,8 +4,9 @@ use crate::filtering::Filtering;
 use crate::mapping::Mapping;
 use crate::port_allocation::{PortAllocation, PortOverloading};
 use crate::spec::{
-    InboundBareSyn, InvalidOutbound, MidStream, MiddleboxSpec, OnIcmpError, OnReset, Role,
-    TcpTimers, TcpTracking, UnsolicitedSyn,
+    AddressPool, EarlyPacket, Egress, Hairpin, IcmpEcho, IcmpErrors, InboundBareSyn,
+    InvalidOutbound, IsnRewriting, Limits, MidStream, MiddleboxSpec, OnIcmpError, OnReset,
+    PortParity, Refresh, Rewriting, Role, TcpTimers, TcpTracking, UdpPolicy, UnsolicitedSyn,
 };
 
 /// A named specification and where it was observed.
@@ -54,13 +55,23 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "rfc5382-compliant",
         spec: MiddleboxSpec::rfc5382_compliant(),
-        source: "RFC 5382, REQ-1 to REQ-5 and REQ-10",
+        source: "RFC 5382, REQ-1 to REQ-5, REQ-8 and REQ-10; RFC 4787 for UDP; RFC 5508 for ICMP",
+    },
+    Preset {
+        name: "rfc7857-compliant",
+        spec: MiddleboxSpec::rfc7857_compliant(),
+        source: "RFC 7857, which updates RFC 4787, 5382 and 5508",
     },
     Preset {
         name: "ei-mapping-apd-filtering",
         spec: MiddleboxSpec::ei_mapping_apd_filtering(),
         source: "RFC 4787 §4.1 and §5 in words; the common home gateway (Guha and Francis, IMC \
                  2005)",
+    },
+    Preset {
+        name: "apd-mapping-sequential",
+        spec: MiddleboxSpec::apd_mapping_sequential(),
+        source: "RFC 4787 §4.1 in words; the predictable ports of Guha and Francis, IMC 2005",
     },
     Preset {
         name: "apd-mapping-random",
@@ -88,9 +99,32 @@ pub const PRESETS: &[Preset] = &[
         source: "Linux 6.18, nftables forward chain: rest rejected as admin-prohibited; measured",
     },
     Preset {
+        name: "isn-modulating-pf",
+        spec: MiddleboxSpec::isn_modulating_pf(),
+        source: "OpenBSD pf.conf(5): nat-to with modulate state, default timeouts; from its manual",
+    },
+    Preset {
+        name: "isn-randomizing-asa",
+        spec: MiddleboxSpec::isn_randomizing_asa(),
+        source: "Cisco ASA configuration guides: TCP sequence randomization, which breaks SACK; \
+                 from its manuals",
+    },
+    Preset {
+        name: "cgn-port-block",
+        spec: MiddleboxSpec::cgn_port_block(),
+        source: "RFC 6888, REQ-14, and RFC 7422 in words; Linux 6.18, nftables snat to a range of \
+                 ports for each inside host",
+    },
+    Preset {
         name: "ipv6-stateful-rfc6092",
         spec: MiddleboxSpec::ipv6_stateful_rfc6092(),
         source: "RFC 6092 §3.3, REC-31 to REC-37",
+    },
+    Preset {
+        name: "egress-http-proxy-only",
+        spec: MiddleboxSpec::egress_http_proxy_only(),
+        source: "networks that let out web traffic alone: Linux, nftables forward chain with a \
+                 list of destination ports",
     },
 ];
 
@@ -114,13 +148,24 @@ impl MiddleboxSpec {
             filtering: Filtering::AddressAndPortDependent,
             port_allocation: PortAllocation::Preserve,
             port_overloading: PortOverloading::ByRemote,
+            hairpin: Hairpin::Off,
+            refresh: Refresh::Both,
             unsolicited: UnsolicitedSyn::Dropped,
+            early_packet: EarlyPacket::Harmless,
             inbound_bare_syn: InboundBareSyn::Admitted,
             tracking: TcpTracking::Strict,
             mid_stream: MidStream::PickedUp,
             invalid_outbound: InvalidOutbound::LeavesUntranslated,
             on_reset: OnReset::DeletesUnanswered,
             on_icmp_error: OnIcmpError::SessionKept,
+            icmp_errors: IcmpErrors::Passed,
+            icmp_echo: IcmpEcho::Translated,
+            egress: Egress::Everything,
+            idle_killer: None,
+            pool: AddressPool::SINGLE,
+            rewriting: Rewriting::NONE,
+            udp: UdpPolicy::LINUX,
+            limits: Limits::NONE,
             timers: TcpTimers::LINUX,
         }
     }
@@ -138,7 +183,8 @@ impl MiddleboxSpec {
     }
 
     /// `rfc5382-compliant`: REQ-1 endpoint-independent mapping, REQ-3 endpoint-independent
-    /// filtering, REQ-4 six seconds of silence, REQ-5 timers at their minimum.
+    /// filtering, REQ-4 six seconds of silence, REQ-5 timers at their minimum, REQ-8 hairpinning
+    /// with the outside endpoint as source. UDP after RFC 4787.
     #[must_use]
     pub const fn rfc5382_compliant() -> Self {
         Self {
@@ -147,14 +193,28 @@ impl MiddleboxSpec {
             filtering: Filtering::EndpointIndependent,
             port_allocation: PortAllocation::Preserve,
             port_overloading: PortOverloading::Off,
+            hairpin: Hairpin::ExternalSource,
             unsolicited: UnsolicitedSyn::HeldThenPortUnreachable,
             inbound_bare_syn: InboundBareSyn::Admitted,
             tracking: TcpTracking::Liberal,
             mid_stream: MidStream::Refused,
             invalid_outbound: InvalidOutbound::Dropped,
             on_reset: OnReset::StartsCloseTimer,
-            on_icmp_error: OnIcmpError::SessionKept,
+            udp: UdpPolicy::RFC4787,
             timers: TcpTimers::RFC5382,
+            ..Self::linux_masquerade_drop_input()
+        }
+    }
+
+    /// `rfc7857-compliant`: the same with random ports, no port parity, and only packets from
+    /// inside prolonging a session.
+    #[must_use]
+    pub const fn rfc7857_compliant() -> Self {
+        Self {
+            port_allocation: PortAllocation::Random,
+            refresh: Refresh::Outbound,
+            udp: UdpPolicy { port_parity: PortParity::Ignored, ..UdpPolicy::RFC4787 },
+            ..Self::rfc5382_compliant()
         }
     }
 
@@ -175,6 +235,49 @@ impl MiddleboxSpec {
         Self::ei_mapping_apd_filtering()
             .with_mapping(Mapping::AddressAndPortDependent)
             .with_port_allocation(PortAllocation::Random)
+    }
+
+    /// `apd-mapping-sequential`: for each remote endpoint the port after the one given out last.
+    #[must_use]
+    pub const fn apd_mapping_sequential() -> Self {
+        Self::apd_mapping_random().with_port_allocation(PortAllocation::Sequential { step: 1 })
+    }
+
+    /// `isn-modulating-pf`: a random port for each connection, sequence numbers modulated both
+    /// ways, SACK blocks too.
+    #[must_use]
+    pub const fn isn_modulating_pf() -> Self {
+        Self {
+            mid_stream: MidStream::Refused,
+            invalid_outbound: InvalidOutbound::Dropped,
+            rewriting: Rewriting { isn: IsnRewriting::ModulatedSackRepaired, ..Rewriting::NONE },
+            timers: TcpTimers::PF,
+            ..Self::apd_mapping_random()
+        }
+    }
+
+    /// `isn-randomizing-asa`: one outside endpoint for each inside endpoint, sequence numbers
+    /// modulated both ways, SACK blocks not, MSS at most 1380.
+    #[must_use]
+    pub const fn isn_randomizing_asa() -> Self {
+        Self {
+            mid_stream: MidStream::Refused,
+            invalid_outbound: InvalidOutbound::Dropped,
+            rewriting: Rewriting {
+                isn: IsnRewriting::ModulatedSackBroken,
+                mss: Some(1380),
+                ..Rewriting::NONE
+            },
+            ..Self::ei_mapping_apd_filtering()
+        }
+    }
+
+    /// `cgn-port-block`: each inside host has 1024 ports of its own and keeps those that lie among
+    /// them; an inside endpoint has the same outside endpoint towards all, as long as that is free.
+    #[must_use]
+    pub const fn cgn_port_block() -> Self {
+        Self::linux_masquerade_drop_input()
+            .with_port_allocation(PortAllocation::Block { size: 1024 })
     }
 
     /// `silent-stateful-firewall`: no translation; what no inside host asked for is dropped.
@@ -210,7 +313,20 @@ impl MiddleboxSpec {
     /// (REC-34), established 2 h 4 min and transitory 4 min (REC-35).
     #[must_use]
     pub const fn ipv6_stateful_rfc6092() -> Self {
-        Self { role: Role::Firewall, ..Self::rfc5382_compliant() }
+        Self { role: Role::Firewall, hairpin: Hairpin::Off, ..Self::rfc5382_compliant() }
+    }
+
+    /// `egress-http-proxy-only`: a firewall that opens connections to the ports 80, 443, 3128 and
+    /// 8080 only, and no UDP.
+    #[must_use]
+    pub const fn egress_http_proxy_only() -> Self {
+        Self {
+            egress: Egress::DenyExcept([80, 443, 3128, 8080]),
+            udp: UdpPolicy::BLOCKED,
+            icmp_echo: IcmpEcho::Blocked,
+            invalid_outbound: InvalidOutbound::Dropped,
+            ..Self::silent_stateful_firewall()
+        }
     }
 }
 

@@ -1,16 +1,27 @@
 //! What one middlebox does: a specification of independent axes, readable by serde.
 //!
-//! Each axis is an enum of its own, so that an axis can be turned one value at a time. Axes that
-//! are still without a place in the machine (hairpinning, UDP, rewriting of sequence numbers,
-//! limits, pools of addresses) come as further fields and variants: every enum here may grow.
+//! Each axis is an enum of its own, so that an axis can be turned one value at a time. Every enum
+//! here may grow. A field that a text leaves out has the value that changes nothing.
 
-use core::time::Duration;
+mod capacity;
+mod datagrams;
+mod firewall;
+mod rewriting;
+mod strangers;
+mod timers;
 
 use serde::{Deserialize, Serialize};
 
 use crate::filtering::Filtering;
 use crate::mapping::Mapping;
 use crate::port_allocation::{PortAllocation, PortOverloading};
+
+pub use capacity::{AddressPool, Limits, Pairing, WhenFull};
+pub use datagrams::{IcmpEcho, PortParity, UdpHandling, UdpPolicy};
+pub use firewall::{Egress, IcmpErrors, IdleKill, IdleKiller};
+pub use rewriting::{IsnRewriting, OptionRewriting, Rewriting, SynProxy, TimestampRewriting};
+pub use strangers::{EarlyPacket, HOLD_TIME, InboundBareSyn, UnsolicitedSyn};
+pub use timers::TcpTimers;
 
 /// Describes one middlebox, axis by axis.
 ///
@@ -37,8 +48,17 @@ pub struct MiddleboxSpec {
     pub port_allocation: PortAllocation,
     /// Whether two mappings may share one outside port.
     pub port_overloading: PortOverloading,
+    /// What a packet from inside to an outside endpoint of the box itself meets.
+    #[serde(default)]
+    pub hairpin: Hairpin,
+    /// Packets of which direction prolong a session.
+    #[serde(default)]
+    pub refresh: Refresh,
     /// What the sender of an inbound packet without a session hears.
     pub unsolicited: UnsolicitedSyn,
+    /// Whether an inbound packet without a session leaves something behind.
+    #[serde(default)]
+    pub early_packet: EarlyPacket,
     /// Whether a bare SYN from outside passes where mapping and filtering would let it.
     pub inbound_bare_syn: InboundBareSyn,
     /// How closely sequence numbers are followed.
@@ -51,6 +71,30 @@ pub struct MiddleboxSpec {
     pub on_reset: OnReset,
     /// What an ICMP error does to the session whose packet it quotes.
     pub on_icmp_error: OnIcmpError,
+    /// Which ICMP errors pass.
+    #[serde(default)]
+    pub icmp_errors: IcmpErrors,
+    /// What happens to ICMP echo.
+    #[serde(default)]
+    pub icmp_echo: IcmpEcho,
+    /// To where sessions may be opened from inside.
+    #[serde(default)]
+    pub egress: Egress,
+    /// What ends idle connections, if anything does.
+    #[serde(default)]
+    pub idle_killer: Option<IdleKiller>,
+    /// The outside addresses.
+    #[serde(default)]
+    pub pool: AddressPool,
+    /// What is changed in segments beside their endpoints.
+    #[serde(default)]
+    pub rewriting: Rewriting,
+    /// What happens to UDP.
+    #[serde(default)]
+    pub udp: UdpPolicy,
+    /// How many sessions there may be.
+    #[serde(default)]
+    pub limits: Limits,
     /// How long a session lives in each state without traffic.
     pub timers: TcpTimers,
 }
@@ -133,6 +177,83 @@ impl MiddleboxSpec {
         self
     }
 
+    /// Turns the hairpin axis.
+    #[must_use]
+    pub const fn with_hairpin(mut self, hairpin: Hairpin) -> Self {
+        self.hairpin = hairpin;
+        self
+    }
+
+    /// Turns the refresh axis.
+    #[must_use]
+    pub const fn with_refresh(mut self, refresh: Refresh) -> Self {
+        self.refresh = refresh;
+        self
+    }
+
+    /// Turns what an early packet leaves behind.
+    #[must_use]
+    pub const fn with_early_packet(mut self, early_packet: EarlyPacket) -> Self {
+        self.early_packet = early_packet;
+        self
+    }
+
+    /// Turns the filtering of ICMP errors.
+    #[must_use]
+    pub const fn with_icmp_errors(mut self, icmp_errors: IcmpErrors) -> Self {
+        self.icmp_errors = icmp_errors;
+        self
+    }
+
+    /// Turns the fate of ICMP echo.
+    #[must_use]
+    pub const fn with_icmp_echo(mut self, icmp_echo: IcmpEcho) -> Self {
+        self.icmp_echo = icmp_echo;
+        self
+    }
+
+    /// Turns the egress axis.
+    #[must_use]
+    pub const fn with_egress(mut self, egress: Egress) -> Self {
+        self.egress = egress;
+        self
+    }
+
+    /// Sets or takes away the idle killer.
+    #[must_use]
+    pub const fn with_idle_killer(mut self, idle_killer: Option<IdleKiller>) -> Self {
+        self.idle_killer = idle_killer;
+        self
+    }
+
+    /// Replaces the pool of outside addresses.
+    #[must_use]
+    pub const fn with_pool(mut self, pool: AddressPool) -> Self {
+        self.pool = pool;
+        self
+    }
+
+    /// Replaces what is rewritten.
+    #[must_use]
+    pub const fn with_rewriting(mut self, rewriting: Rewriting) -> Self {
+        self.rewriting = rewriting;
+        self
+    }
+
+    /// Replaces what happens to UDP.
+    #[must_use]
+    pub const fn with_udp(mut self, udp: UdpPolicy) -> Self {
+        self.udp = udp;
+        self
+    }
+
+    /// Replaces the limits.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Replaces the timers.
     #[must_use]
     pub const fn with_timers(mut self, timers: TcpTimers) -> Self {
@@ -154,42 +275,37 @@ pub enum Role {
     Nat,
 }
 
-/// What the box answers to an inbound packet that belongs to no session. May grow.
+/// What a packet from inside meets that is addressed to an outside endpoint of the box itself
+/// (RFC 4787 §6, RFC 5382 §7.1, REQ-8). May grow.
 ///
-/// `Reset` and the two immediate ICMP answers are what a router's own stack, or a rejecting
-/// firewall rule, gives to any segment but an RST: also to a SYN-ACK or an ACK that came before
-/// the SYN it belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+/// Without hairpinning it meets the box itself, as a stranger from outside does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum UnsolicitedSyn {
-    /// Nothing.
-    Dropped,
-    /// An RST as RFC 9293 §3.10.7.1 makes it for a closed port.
-    Reset,
-    /// ICMP destination unreachable, port unreachable.
-    PortUnreachable,
-    /// ICMP destination unreachable, communication administratively prohibited.
-    AdminProhibited,
-    /// A bare SYN is held for [`HOLD_TIME`]; then ICMP port unreachable, unless an outbound SYN of
-    /// the same connection came meanwhile (RFC 5382 §4.3, REQ-4). Anything else: nothing.
-    HeldThenPortUnreachable,
+pub enum Hairpin {
+    /// It does not come to the host behind that endpoint.
+    #[default]
+    Off,
+    /// It comes there as if from outside, but with its sender's inside endpoint as its source.
+    InternalSource,
+    /// It comes there as if from outside, with its sender's outside endpoint as its source.
+    ExternalSource,
 }
 
-/// How long a box under [`UnsolicitedSyn::HeldThenPortUnreachable`] stays silent: 6 seconds,
-/// RFC 5382 §4.3, REQ-4.
-pub const HOLD_TIME: Duration = Duration::from_secs(6);
-
-/// What happens to a bare SYN (SYN without ACK) from outside that mapping, filtering and tracking
-/// would let in. May grow.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+/// Packets of which direction prolong a session (RFC 4787 §4.3, REQ-6). May grow.
+///
+/// A packet that brings a TCP session into another state starts that state's timer always.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum InboundBareSyn {
-    /// It passes: simultaneous open works.
-    Admitted,
-    /// It is dropped in silence: only a SYN-ACK opens the way in.
-    Dropped,
+pub enum Refresh {
+    /// Those from inside.
+    Outbound,
+    /// Those from outside.
+    Inbound,
+    /// Both.
+    #[default]
+    Both,
 }
 
 /// How closely sequence numbers are followed. May grow.
@@ -202,6 +318,9 @@ pub enum TcpTracking {
     /// States only; of the sequence numbers just those of an RST matter
     /// (`nf_conntrack_tcp_be_liberal`).
     Liberal,
+    /// Nothing: mapping and filtering alone decide, flags and numbers mean nothing, and a session
+    /// lives as long as the timer of established connections says.
+    None,
 }
 
 /// What an outbound ACK without a session does. May grow.
@@ -224,6 +343,8 @@ pub enum InvalidOutbound {
     LeavesUntranslated,
     /// It is dropped.
     Dropped,
+    /// It is dropped, and its sender hears an RST in the remote endpoint's name.
+    AnsweredByRouter,
 }
 
 /// What a valid RST does to the session that it passes through. May grow.
@@ -250,68 +371,4 @@ pub enum OnIcmpError {
     SessionKept,
     /// Deletes it after the error was passed on.
     SessionDeleted,
-}
-
-/// How long a session lives in each state after its last packet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct TcpTimers {
-    /// After the first SYN, and after a second SYN from the other side.
-    pub syn_sent: Duration,
-    /// After the SYN-ACK.
-    pub syn_received: Duration,
-    /// Once the handshake is complete.
-    pub established: Duration,
-    /// After the first FIN.
-    pub fin_wait: Duration,
-    /// After the first FIN was acknowledged.
-    pub close_wait: Duration,
-    /// After FINs both ways.
-    pub last_ack: Duration,
-    /// After the last acknowledgement.
-    pub time_wait: Duration,
-    /// After an RST.
-    pub close: Duration,
-    /// Upper bound of any of them while sent bytes wait for their acknowledgement.
-    pub unacknowledged: Duration,
-    /// Upper bound of any of them after the same segment was seen four times.
-    pub retransmitting: Duration,
-}
-
-impl TcpTimers {
-    /// Linux: the defaults of `nf_conntrack_tcp_timeout_*`.
-    pub const LINUX: Self = Self {
-        syn_sent: Duration::from_secs(120),
-        syn_received: Duration::from_secs(60),
-        established: Duration::from_secs(432_000),
-        fin_wait: Duration::from_secs(120),
-        close_wait: Duration::from_secs(60),
-        last_ack: Duration::from_secs(30),
-        time_wait: Duration::from_secs(120),
-        close: Duration::from_secs(10),
-        unacknowledged: Duration::from_secs(300),
-        retransmitting: Duration::from_secs(300),
-    };
-
-    /// RFC 5382 §5, REQ-5: established 2 hours 4 minutes, transitory 4 minutes, both at their
-    /// permitted minimum.
-    pub const RFC5382: Self =
-        Self::uniform(Duration::from_secs(2 * 3600 + 4 * 60), Duration::from_secs(240));
-
-    /// The same time in every transitory state, and no shorter ones for unacknowledged bytes.
-    #[must_use]
-    pub const fn uniform(established: Duration, transitory: Duration) -> Self {
-        Self {
-            syn_sent: transitory,
-            syn_received: transitory,
-            established,
-            fin_wait: transitory,
-            close_wait: transitory,
-            last_ack: transitory,
-            time_wait: transitory,
-            close: transitory,
-            unacknowledged: established,
-            retransmitting: established,
-        }
-    }
 }

@@ -339,7 +339,7 @@ impl Tracking {
     ) -> Outcome {
         let liberality = match rules.tracking {
             TcpTracking::Strict => Liberality::Strict,
-            TcpTracking::Liberal => Liberality::Liberal,
+            TcpTracking::Liberal | TcpTracking::None => Liberality::Liberal,
         };
         match window::check(&mut self.seen, segment, from, self.state, liberality) {
             WindowVerdict::Invalid(reason) => return Outcome::Invalid(reason),

@@ -8,7 +8,7 @@ use crate::filtering::Filtering;
 use crate::journal::{DropReason, JournalEvent};
 use crate::mapping::MappingId;
 use crate::session::Session;
-use crate::spec::{InboundBareSyn, InvalidOutbound, MidStream, Role, UnsolicitedSyn};
+use crate::spec::{InboundBareSyn, MidStream, Role, UnsolicitedSyn};
 use crate::tcp_tracking::Tracking;
 use crate::tcp_tracking::state::SegmentKind;
 
@@ -28,12 +28,12 @@ impl Middlebox {
                 Tracking::picked_up(segment)
             }
             Some(SegmentKind::SynAck) => {
-                return self.invalid_outbound(DropReason::SynAckWithoutSyn);
+                return self.invalid_outbound(packet, DropReason::SynAckWithoutSyn, now);
             }
             Some(SegmentKind::Ack | SegmentKind::Fin | SegmentKind::Rst) => {
-                return self.invalid_outbound(DropReason::NoSession);
+                return self.invalid_outbound(packet, DropReason::NoSession, now);
             }
-            None => return self.invalid_outbound(DropReason::InvalidFlags),
+            None => return self.invalid_outbound(packet, DropReason::InvalidFlags, now),
         };
         let Some(mapping) = self.outbound_mapping(flow) else {
             return Decision::Drop(DropReason::PortsExhausted);
@@ -73,13 +73,6 @@ impl Middlebox {
         let tracking = Tracking::opened_by_syn(segment);
         let id = self.create(mapping, flow.remote, Side::Outside, tracking, now);
         self.translate(id, Side::Outside, packet)
-    }
-
-    fn invalid_outbound(&self, reason: DropReason) -> Decision {
-        match self.spec.invalid_outbound {
-            InvalidOutbound::LeavesUntranslated => Decision::Untranslated(reason),
-            InvalidOutbound::Dropped => Decision::Drop(reason),
-        }
     }
 
     /// The mapping that an inbound packet without a session may use.
