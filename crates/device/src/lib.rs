@@ -63,6 +63,7 @@ pub mod namespace;
 mod netlink;
 pub mod raw;
 pub mod socket;
+pub mod socket_diagnosis;
 pub mod swallow;
 mod syscall;
 pub mod tun;
