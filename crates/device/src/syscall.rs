@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Data that the kernel may read and write as bytes.
 ///
@@ -195,8 +195,21 @@ pub(crate) fn receive_packet(fd: &impl AsFd, buffer: &mut [u8]) -> io::Result<Re
     Ok(Received { length: result as usize, packet_type: address.sll_pkttype })
 }
 
-/// Takes the descriptor out of a wrapper that knows only raw ones.
-pub(crate) fn into_owned(wrapper: impl IntoRawFd) -> OwnedFd {
-    // SAFETY: `into_raw_fd` hands over an open descriptor that nobody else will close.
-    unsafe { OwnedFd::from_raw_fd(wrapper.into_raw_fd()) }
+/// Makes an open `/dev/net/tun` the device of that name, with `flags` of linux/if_tun.h, and
+/// returns the name that it got. `name` is shorter than `IFNAMSIZ`.
+pub(crate) fn attach_tun(fd: &impl AsFd, name: &str, flags: i32) -> io::Result<String> {
+    // SAFETY: zero is a valid value of every field of `ifreq`.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.as_bytes()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    // SAFETY: TUNSETIFF reads and writes one `ifreq`, which lives to the end of the call.
+    let result =
+        unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let given = request.ifr_name.iter().take_while(|letter| **letter != 0);
+    Ok(given.map(|letter| char::from(letter.cast_unsigned())).collect())
 }
