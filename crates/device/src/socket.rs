@@ -147,6 +147,21 @@ pub fn set_ttl(socket: &impl AsFd, ttl: Ttl) -> Result<(), DeviceError> {
     }
 }
 
+/// Gives a socket the system's time to live (hop limit) again.
+///
+/// # Errors
+///
+/// Fails where the descriptor is no socket.
+pub fn reset_ttl(socket: &impl AsFd) -> Result<(), DeviceError> {
+    // ip(7), ipv6(7): -1 is the system's own.
+    if SockRef::from(socket).domain().on("getsockopt SO_DOMAIN", "socket")? == Domain::IPV6 {
+        syscall::set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, -1)
+            .on("setsockopt IPV6_UNICAST_HOPS", -1)
+    } else {
+        syscall::set_option(socket, libc::IPPROTO_IP, libc::IP_TTL, -1).on("setsockopt IP_TTL", -1)
+    }
+}
+
 /// Limits the pause between retransmissions; 1 s keeps the retries of an installed socket at
 /// 1 s steps. Kernels without TCP_RTO_MAX_MS ignore it.
 ///

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use simopen_device::DeviceError;
 use simopen_traversal::{Failure, Side};
@@ -18,6 +19,14 @@ pub enum LoginError {
         broker: SocketAddr,
         /// What the system says.
         source: io::Error,
+    },
+    /// The broker said nothing in time.
+    #[error("the broker at {broker} did not answer within {} s", waited.as_secs_f64())]
+    TimedOut {
+        /// Where it was sought.
+        broker: SocketAddr,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The broker refused.
     #[error("the broker refused the login: {0}")]

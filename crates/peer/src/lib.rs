@@ -28,10 +28,11 @@ mod config;
 mod error;
 mod greet;
 mod link;
+mod listen;
 mod peer;
 mod ports;
 mod world;
 
-pub use config::{PeerConfig, SynCaptureWay};
+pub use config::{IcmpShield, PeerConfig, SynCaptureWay};
 pub use error::{ConnectError, LoginError};
 pub use peer::{Connection, Incoming, Observation, Peer};

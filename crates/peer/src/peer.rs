@@ -93,11 +93,15 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`LoginError`] when the broker cannot be reached or refuses.
+    /// [`LoginError`] when the broker cannot be reached, does not answer in
+    /// [`PeerConfig::login_timeout`], or refuses.
     pub async fn login(config: PeerConfig) -> Result<(Self, Incoming), LoginError> {
         let (asked, requests) = mpsc::channel(BACKLOG);
         let login = Login { user: config.user.clone(), secret: config.secret };
-        let (link, logged_in) = Link::open(config.broker, login, asked).await?;
+        let (broker, waited) = (config.broker, config.login_timeout);
+        let (link, logged_in) = tokio::time::timeout(waited, Link::open(broker, login, asked))
+            .await
+            .unwrap_or(Err(LoginError::TimedOut { broker, waited }))?;
         let prober = Prober {
             address: link.local.ip(),
             broker: config.broker,
@@ -207,7 +211,6 @@ impl Peer {
     fn attempt_config(&self, technique: Technique, port: &Port) -> AttemptConfig {
         let local = port.proven.local;
         let syn = SynTemplate {
-            ttl: self.config.userspace_ttl,
             mss: if local.is_ipv4() { 1460 } else { 1440 },
             // Without the figure the option stays out, which only costs throughput.
             window_scale: own_window_scale().ok(),
@@ -216,10 +219,12 @@ impl Peer {
         AttemptConfig {
             technique,
             local,
+            observed: port.proven.observed,
             broker: self.config.broker.ip(),
             gateway: self.config.gateway.or_else(|| gateway_for(local.ip())),
             round_trip: self.round_trip(),
             kernel_ttl: self.config.kernel_ttl,
+            low_ttl: self.config.low_ttl,
             syn,
             start_skew: self.config.start_skew,
         }

@@ -9,19 +9,20 @@ use simopen_device::clock::Clock;
 use simopen_device::filter::{Scope, Selection};
 use simopen_device::handover::{Installation, install};
 use simopen_device::raw::RawSender;
-use simopen_device::socket::{DialOptions, Dialer, bind_dialer};
+use simopen_device::socket::{DialOptions, Dialer, bind_dialer, reset_ttl};
 use simopen_device::swallow::SwallowingPort;
-use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, Ttl};
+use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, Timestamp, Ttl};
 use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, FromBroker, Handshake};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use crate::config::{PeerConfig, SynCaptureWay};
+use crate::config::{IcmpShield, PeerConfig, SynCaptureWay};
 use crate::error::ConnectError;
 use crate::greet::greet;
 use crate::link::Link;
+use crate::listen::Listening;
 use crate::peer::{Connection, Observation};
 use crate::ports::{Port, sleep_until};
 
@@ -66,6 +67,7 @@ enum Happened {
     Packet(Direction, Vec<u8>),
     Dialled(DialOutcome),
     Greeted(Greeting),
+    Accepted(Timestamp, TcpStream),
     TimeOut,
 }
 
@@ -75,6 +77,8 @@ struct World {
     link_is_up: bool,
     capture: Option<CaptureStream>,
     dialling: Option<TcpStream>,
+    punching: Option<TcpStream>,
+    listening: Option<Listening>,
     swallower: Option<SwallowingPort>,
     established: Option<TcpStream>,
     greeting: Option<JoinHandle<io::Result<Option<TcpStream>>>>,
@@ -89,6 +93,8 @@ impl World {
             link_is_up: true,
             capture: None,
             dialling: None,
+            punching: None,
+            listening: None,
             swallower: None,
             established: None,
             greeting: None,
@@ -101,7 +107,7 @@ impl World {
         loop {
             // Commands first: a SYN that is reported shall have left.
             while let Some(command) = attempt.poll_command() {
-                if let Err(error) = self.carry_out(&command) {
+                if let Err(error) = self.carry_out(&command, attempt) {
                     warn!(%error, "the attempt ends on this side");
                     attempt.handle_outcome(DialOutcome::LocalError, self.clock.now());
                 }
@@ -125,10 +131,26 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, command: &Command) -> Result<(), DeviceError> {
+    fn carry_out(&mut self, command: &Command, attempt: &Attempt) -> Result<(), DeviceError> {
         match *command {
             Command::Dial { local, remote, ttl, handshake } => {
+                self.close();
                 self.dial(local, remote, ttl, handshake)
+            }
+            Command::RaiseTtl => self.raise_ttl(),
+            Command::Punch { local, remote, ttl } => {
+                let dialer = bind(local, Some(ttl), Handshake::EndToEnd)?;
+                self.capture = watch(local, remote, Handshake::EndToEnd)?;
+                self.punching = Some(into_tokio(dialer.connect(remote)?)?);
+                Ok(())
+            }
+            Command::Listen { local } => {
+                self.close();
+                // There is nobody to expect before the broker has said how they greet.
+                if let Some(greetings) = attempt.greetings() {
+                    self.listening = Some(Listening::bind(local, greetings, self.clock)?);
+                }
+                Ok(())
             }
             Command::Swallow { local } => {
                 self.swallower = Some(SwallowingPort::bind(local)?);
@@ -143,14 +165,23 @@ impl World {
             Command::Emit(syn) => emit(&syn),
             Command::Install { own, answer } => self.install(&own, &answer),
             Command::Abandon => {
-                close_aside(self.capture.take());
-                self.dialling = None;
-                self.swallower = None;
-                self.established = None;
-                self.greeting = None;
+                self.close();
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Gives up whatever is open.
+    fn close(&mut self) {
+        close_aside(self.capture.take());
+        self.dialling = None;
+        self.punching = None;
+        self.listening = None;
+        self.swallower = None;
+        self.established = None;
+        if let Some(greeting) = self.greeting.take() {
+            greeting.abort();
         }
     }
 
@@ -161,19 +192,32 @@ impl World {
         ttl: Option<Ttl>,
         handshake: Handshake,
     ) -> Result<(), DeviceError> {
-        let (capture, from) = match &self.context.config.capture {
-            SynCaptureWay::PacketSocket => (watch(local, remote, handshake)?, local),
-            SynCaptureWay::TunRoute { interface, syn_ttl } => {
-                let route = TunRouteCapture::open(route(local, remote, interface, *syn_ttl))?;
-                let from = route.dialling_endpoint();
-                (Some(CaptureStream::tun_route(route)?), from)
+        let PeerConfig { capture, icmp_shield, .. } = &self.context.config;
+        let by_route = match (capture, icmp_shield, ttl) {
+            (SynCaptureWay::TunRoute { interface, syn_ttl }, _, _) => Some((interface, *syn_ttl)),
+            (_, IcmpShield::TunRoute { interface }, Some(ttl)) => Some((interface, ttl)),
+            (SynCaptureWay::PacketSocket, IcmpShield::Off | IcmpShield::TunRoute { .. }, _) => None,
+        };
+        let (capture, dialer) = match by_route {
+            None => (watch(local, remote, handshake)?, bind(local, ttl, handshake)?),
+            Some((interface, syn_ttl)) => {
+                let route = TunRouteCapture::open(route(local, remote, interface, syn_ttl))?;
+                // The owner sets the TTL; the socket's own would hold for the SYN-ACK as well.
+                let dialer = bind(route.dialling_endpoint(), None, handshake)?;
+                (Some(CaptureStream::tun_route(route)?), dialer)
             }
         };
-        let dialer = bind(from, ttl, handshake)?;
         // Open and filtered before the dial, so that no SYN is missed.
         self.capture = capture;
         self.dialling = Some(into_tokio(dialer.connect(remote)?)?);
         Ok(())
+    }
+
+    fn raise_ttl(&mut self) -> Result<(), DeviceError> {
+        if let Some(capture) = &mut self.capture {
+            capture.set_syn_ttl(None);
+        }
+        self.dialling.as_ref().map_or(Ok(()), reset_ttl)
     }
 
     fn install(&mut self, own: &Syn, answer: &SynAck) -> Result<(), DeviceError> {
@@ -207,6 +251,7 @@ impl World {
             (direction, packet) = next_packet(&mut self.capture) => Happened::Packet(direction, packet),
             outcome = dial_end(self.dialling.as_ref()) => Happened::Dialled(outcome),
             greeting = greeted(&mut self.greeting) => Happened::Greeted(greeting),
+            (since, stream) = accepted(&mut self.listening) => Happened::Accepted(since, stream),
             () = sleep_until(deadline) => Happened::TimeOut,
         }
     }
@@ -221,7 +266,7 @@ impl World {
             }
             Happened::Packet(Direction::Outgoing, packet) => {
                 // The own SYN that was emitted raw is seen too; it was counted when it left.
-                if self.dialling.is_some() {
+                if self.dialling.is_some() || self.punching.is_some() {
                     attempt.handle_syn(&packet, now);
                 }
             }
@@ -232,6 +277,11 @@ impl World {
             Happened::Dialled(outcome) => {
                 self.dialling = None;
                 attempt.handle_outcome(outcome, now);
+            }
+            Happened::Accepted(since, stream) => {
+                self.confirmed = Some(stream);
+                attempt.handle_accepted(since, now);
+                self.listening = None;
             }
             Happened::Greeted(greeting) => {
                 self.greeting = None;
@@ -346,6 +396,13 @@ async fn next_packet(capture: &mut Option<CaptureStream>) -> (Direction, Vec<u8>
                 std::future::pending().await
             }
         },
+        None => std::future::pending().await,
+    }
+}
+
+async fn accepted(listening: &mut Option<Listening>) -> (Timestamp, TcpStream) {
+    match listening {
+        Some(listening) => listening.next().await,
         None => std::future::pending().await,
     }
 }

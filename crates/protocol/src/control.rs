@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use simopen_packet::{SeqNumber, Ttl};
@@ -143,6 +143,8 @@ pub struct Accept {
     pub port: u16,
     /// The responder's initial SYN, where it is out already.
     pub syn: Option<SynBytes>,
+    /// The responder's own address in its network, where it listens there on `port`.
+    pub private: Option<IpAddr>,
 }
 
 /// Reports an initial SYN, first or retransmitted.
@@ -289,6 +291,9 @@ pub struct Accepted {
     pub round_trip: Duration,
     /// What the two sides say first.
     pub greetings: Greetings,
+    /// The responder's endpoint in its own network: only where both peers have the same observed
+    /// public address, and so perhaps one network.
+    pub private: Option<SocketAddr>,
 }
 
 /// `<PBNotify>`: one change that the broker tells of.

@@ -1,6 +1,6 @@
 //! Control messages: what is written is read back, and hostile documents are answered, not obeyed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -73,9 +73,11 @@ fn actions() -> impl Strategy<Value = Action> {
         (users(), techniques(), any::<u16>(), prop::option::of(syns())).prop_map(
             |(to, technique, port, syn)| Action::Connect(Connect { to, technique, port, syn })
         ),
-        (any::<u64>(), any::<u16>(), prop::option::of(syns())).prop_map(|(session, port, syn)| {
-            Action::Accept(Accept { session: SessionId(session), port, syn })
-        }),
+        (any::<u64>(), any::<u16>(), prop::option::of(syns()), any::<Option<IpAddr>>()).prop_map(
+            |(session, port, syn, private)| {
+                Action::Accept(Accept { session: SessionId(session), port, syn, private })
+            }
+        ),
         (any::<u64>(), syns())
             .prop_map(|(session, syn)| Action::Syn(SynReport { session: SessionId(session), syn })),
         outcomes().prop_map(Action::Outcome),
@@ -103,17 +105,20 @@ fn reply_to(action: &Action) -> BoxedStrategy<Reply> {
         Action::Probe(_) => (endpoints(), any::<u8>())
             .prop_map(|(endpoint, ttl)| Reply::Observed(Observed { endpoint, ttl: Ttl(ttl) }))
             .boxed(),
-        Action::Connect(_) => (any::<(u64, u64, u32)>(), endpoints(), greetings())
-            .prop_map(|((session, peer, micros), endpoint, greetings)| {
-                Reply::Accepted(Accepted {
-                    session: SessionId(session),
-                    peer: PeerId(peer),
-                    endpoint,
-                    round_trip: Duration::from_micros(micros.into()),
-                    greetings,
+        Action::Connect(_) => {
+            (any::<(u64, u64, u32)>(), endpoints(), greetings(), prop::option::of(endpoints()))
+                .prop_map(|((session, peer, micros), endpoint, greetings, private)| {
+                    Reply::Accepted(Accepted {
+                        session: SessionId(session),
+                        peer: PeerId(peer),
+                        endpoint,
+                        round_trip: Duration::from_micros(micros.into()),
+                        greetings,
+                        private,
+                    })
                 })
-            })
-            .boxed(),
+                .boxed()
+        }
         Action::Accept(_) | Action::Syn(_) | Action::Outcome(_) | Action::Ping | _ => {
             Just(Reply::Done).boxed()
         }

@@ -1,6 +1,7 @@
 //! One side's attempt, from the request to a confirmed connection or one cause.
 
 mod deadline;
+mod event;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -14,8 +15,10 @@ use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{SessionId, UserId};
 use simopen_protocol::technique::Technique;
 
+pub(crate) use self::deadline::TURN_ROUND;
 pub use self::deadline::Timer;
-use self::deadline::{Patience, SynClock};
+use self::deadline::{HEAD_START, Patience, SynClock};
+pub use self::event::{AttemptOutcome, Event, Failure, Side, What};
 use crate::command::{Command, DialOutcome};
 use crate::consent::TargetConsent;
 use crate::technique::{Answer, Opener, Outbox, Session, Start, SynTemplate, is_definite};
@@ -28,6 +31,8 @@ pub struct Attempt {
     opener: Option<Opener>,
     consent: TargetConsent,
     session: Option<Session>,
+    /// The observed endpoint, while the private one is tried first.
+    next_target: Option<SocketAddr>,
     greetings: Option<Greetings>,
     patience: Patience,
     syns: SynClock,
@@ -42,7 +47,7 @@ pub struct Attempt {
 pub struct AttemptConfig {
     /// The way to open the connection.
     pub technique: Technique,
-    /// The proven local endpoint.
+    /// The local endpoint that was proven to the broker.
     pub local: SocketAddr,
     /// The broker's address, which is never dialled as a target.
     pub broker: IpAddr,
@@ -50,8 +55,12 @@ pub struct AttemptConfig {
     pub gateway: Option<IpAddr>,
     /// The measured round trip to the broker.
     pub round_trip: Duration,
+    /// The same endpoint as the broker observed it.
+    pub observed: SocketAddr,
     /// TTL of SYNs that a kernel socket makes; `None` leaves the system's.
     pub kernel_ttl: Option<Ttl>,
+    /// TTL of SYNs that shall pass the own box and die before the other side's.
+    pub low_ttl: Ttl,
     /// What a SYN carries that the peer builds itself.
     pub syn: SynTemplate,
     /// How much later than agreed this side sends its first SYN: zero, but in experiments that
@@ -77,79 +86,6 @@ pub enum FromBroker {
     Refused(Cause),
     /// What became of the session on the other side.
     PeerOutcome(OutcomeState),
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AttemptOutcome {
-    /// Authenticated bytes came from the other side.
-    Confirmed,
-    /// There is no connection.
-    Failed(Failure),
-}
-
-/// The one cause of a failed attempt, and where it was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Failure {
-    /// The cause.
-    pub cause: Cause,
-    /// Which side saw it.
-    pub seen_by: Side,
-    /// How many SYNs this side had sent.
-    pub syns: u8,
-}
-
-/// A side of the session, seen from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// This one.
-    Own,
-    /// The other one.
-    Peer,
-}
-
-/// Something that became true, for a timeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub what: What,
-}
-
-/// What became true.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum What {
-    /// This side asked the broker for a connection.
-    Requested,
-    /// The broker passed on the other side's request.
-    Asked {
-        /// The originator's observed endpoint.
-        remote: SocketAddr,
-    },
-    /// The broker acknowledged the request.
-    Acknowledged {
-        /// The responder's observed endpoint.
-        remote: SocketAddr,
-    },
-    /// A SYN of this side went out.
-    SynSent {
-        /// Its sequence number.
-        sequence: SeqNumber,
-        /// 1 for the first.
-        number: u8,
-    },
-    /// The SYN-ACK for this side's own SYN came in.
-    SynAckReceived,
-    /// The kernel says ESTABLISHED.
-    Established,
-    /// The other side has shown who it is.
-    Confirmed,
-    /// This side's own verdict; the other side's report is awaited.
-    GivenUp(Cause),
-    /// It is over.
-    Failed(Failure),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -217,6 +153,7 @@ impl Attempt {
             role,
             opener,
             session: None,
+            next_target: None,
             greetings: None,
             syns: SynClock::default(),
             state: State::AwaitingMoment { at: Timestamp::ZERO },
@@ -260,6 +197,17 @@ impl Attempt {
         }
     }
 
+    /// Takes a connection to the port held by [`Command::Listen`] on which the greeting that was
+    /// expected came in, and on which the own one was sent. It stood `since` a moment before.
+    /// Connections of strangers are the world's to close, and do not concern the attempt.
+    pub fn handle_accepted(&mut self, since: Timestamp, now: Timestamp) {
+        let listens = self.opener.as_ref().is_some_and(Opener::listens);
+        if listens && matches!(self.state, State::AwaitingMoment { .. } | State::Opening { .. }) {
+            self.stands(since);
+            self.handle_greeting(now);
+        }
+    }
+
     /// Takes a packet that arrived at the port held by [`Command::Swallow`].
     pub fn handle_packet(&mut self, packet: &[u8], now: Timestamp) {
         let (State::Opening { .. }, Some(session), Some(opener)) =
@@ -280,19 +228,17 @@ impl Attempt {
 
     /// Takes the end of a dial or an installation.
     pub fn handle_outcome(&mut self, outcome: DialOutcome, now: Timestamp) {
-        if !matches!(self.state, State::Opening { .. }) {
-            return;
+        match outcome.cause() {
+            // A port that cannot be held fails before anything is opened.
+            Some(Cause::LocalError) if self.needs_broker() => {
+                self.target_failed(Cause::LocalError, now);
+            }
+            Some(cause) if matches!(self.state, State::Opening { .. }) => {
+                self.target_failed(cause, now);
+            }
+            None if matches!(self.state, State::Opening { .. }) => self.stands(now),
+            Some(_) | None => {}
         }
-        if let Some(cause) = outcome.cause() {
-            self.settle(cause, Side::Own, now);
-            return;
-        }
-        self.established_at = Some(now);
-        self.state = State::Established { until: now + self.patience.greeting() };
-        if let Some(opener) = &mut self.opener {
-            opener.stop();
-        }
-        self.out.event(now, What::Established);
     }
 
     /// The other end presented the greeting that was expected of it.
@@ -308,7 +254,7 @@ impl Attempt {
     /// The other end presented something else, or closed.
     pub fn handle_wrong_greeting(&mut self, now: Timestamp) {
         if matches!(self.state, State::Established { .. }) {
-            self.settle(Cause::NotConfirmed, Side::Own, now);
+            self.target_failed(Cause::NotConfirmed, now);
         }
     }
 
@@ -316,7 +262,7 @@ impl Attempt {
     /// forged packet reached an RST-answering box before the SYN that it answers.
     pub fn handle_reset(&mut self, now: Timestamp) {
         if matches!(self.state, State::Established { .. }) {
-            self.settle(Cause::Reset, Side::Own, now);
+            self.target_failed(Cause::Reset, now);
         }
     }
 
@@ -329,17 +275,15 @@ impl Attempt {
 
     /// Does what is due. Early and repeated calls change nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.retransmit(now);
+        self.step(now);
         match self.state {
             State::AwaitingAcceptance { until } if until <= now => {
                 self.settle(Cause::SignallingTimeout, Side::Own, now);
             }
             State::AwaitingMoment { at } if at <= now => self.start(now),
-            State::Opening { until } if until <= now => {
-                self.settle(Cause::NoAnswer, Side::Own, now);
-            }
+            State::Opening { until } if until <= now => self.target_failed(Cause::NoAnswer, now),
             State::Established { until } if until <= now => {
-                self.settle(Cause::NotConfirmed, Side::Own, now);
+                self.target_failed(Cause::NotConfirmed, now);
             }
             State::GivenUp { failure, until } if until <= now => self.fail(failure, now),
             State::AwaitingAcceptance { .. }
@@ -378,8 +322,8 @@ impl Attempt {
             State::GivenUp { until, .. } => Some((until, Timer::PeerReport)),
             State::Confirmed | State::Failed(_) => None,
         };
-        let again = match self.state {
-            State::Opening { .. } => self.opener.as_ref().and_then(Opener::retransmission),
+        let step = match self.state {
+            State::Opening { .. } => self.opener.as_ref().and_then(Opener::next_step),
             State::AwaitingAcceptance { .. }
             | State::AwaitingMoment { .. }
             | State::Established { .. }
@@ -387,7 +331,7 @@ impl Attempt {
             | State::Confirmed
             | State::Failed(_) => None,
         };
-        own.into_iter().chain(again.map(|at| (at, Timer::Retransmission))).min_by_key(|(at, _)| *at)
+        own.into_iter().chain(step).min_by_key(|(at, _)| *at)
     }
 
     /// How it ended, once it has.
@@ -435,7 +379,23 @@ impl Attempt {
         self.out.event(now, What::Acknowledged { remote: accepted.endpoint });
         let session = Session::new(accepted.session, accepted.endpoint, accepted.round_trip);
         if self.join(session, accepted.greetings, now) {
+            self.prefer_private(accepted.private);
             self.begin(Start::Now, now);
+        }
+    }
+
+    /// Two peers behind one box reach each other at the private endpoint, whether or not the box
+    /// lets them in from inside. What is not allowed is left out: the peers may have like addresses
+    /// in networks of their own.
+    fn prefer_private(&mut self, private: Option<SocketAddr>) {
+        let dials = self.opener.as_ref().is_some_and(Opener::dials_private);
+        let (true, Some(session), Some(private)) = (dials, &mut self.session, private) else {
+            return;
+        };
+        let (own, shared) =
+            (self.config.local.ip(), self.config.observed.ip() == session.remote.ip());
+        if self.consent.allow_private(private, own, shared).is_ok() {
+            self.next_target = Some(core::mem::replace(&mut session.remote, private));
         }
     }
 
@@ -464,7 +424,12 @@ impl Attempt {
         let (Some(session), Some(opener)) = (self.session, &mut self.opener) else {
             return;
         };
-        self.state = State::Opening { until: now + self.patience.without_syns() };
+        let patience = match self.next_target {
+            Some(_) => HEAD_START,
+            None if opener.listens() => self.patience.listening(),
+            None => self.patience.without_syns(),
+        };
+        self.state = State::Opening { until: now + patience };
         if let Some(sequence) = opener.start(&self.config, &session, now, &mut self.out)
             && self.allow_syn(now)
         {
@@ -472,17 +437,46 @@ impl Attempt {
         }
     }
 
-    fn retransmit(&mut self, now: Timestamp) {
-        let again = self.opener.as_ref().and_then(Opener::retransmission);
-        let is_due = again.is_some_and(|again| again <= now);
-        // Asked before the SYN goes out: what is sent cannot be called back.
+    /// Does the technique's next step, where it is due.
+    fn step(&mut self, now: Timestamp) {
+        let next = self.opener.as_ref().and_then(Opener::next_step);
+        let Some((_, timer)) = next.filter(|(at, _)| *at <= now) else {
+            return;
+        };
+        // Asked before a SYN goes out: what is sent cannot be called back.
         if matches!(self.state, State::Opening { .. })
-            && is_due
-            && self.allow_syn(now)
+            && (timer != Timer::Retransmission || self.allow_syn(now))
             && let (Some(session), Some(opener)) = (self.session, &mut self.opener)
-            && let Some(sequence) = opener.retransmit(&session, now, &mut self.out)
+            && let Some(sequence) = opener.step(&self.config, &session, now, &mut self.out)
         {
             self.count_syn(sequence, now);
+        }
+    }
+
+    fn stands(&mut self, since: Timestamp) {
+        let patience = match self.next_target {
+            Some(_) => self.patience.private_greeting(),
+            None => self.patience.greeting(),
+        };
+        self.established_at = Some(since);
+        self.state = State::Established { until: since + patience };
+        if let Some(opener) = &mut self.opener {
+            opener.stop();
+        }
+        self.out.event(since, What::Established);
+    }
+
+    /// What was dialled is not the other side. The private endpoint was tried first; else it is
+    /// this side's verdict.
+    fn target_failed(&mut self, cause: Cause, now: Timestamp) {
+        match (self.next_target.take(), &mut self.session) {
+            (Some(next), Some(session)) => {
+                session.remote = next;
+                self.established_at = None;
+                self.syns = SynClock::default();
+                self.start(now);
+            }
+            _ => self.settle(cause, Side::Own, now),
         }
     }
 
@@ -508,13 +502,14 @@ impl Attempt {
         let OutcomeState::Failed(cause) = report else {
             return;
         };
+        let ends = is_definite(cause) || self.opener.as_ref().is_some_and(Opener::listens);
         match self.state {
             State::GivenUp { failure, .. } => self.fail(failure, now),
             State::AwaitingAcceptance { .. }
             | State::AwaitingMoment { .. }
             | State::Opening { .. }
             | State::Established { .. }
-                if is_definite(cause) =>
+                if ends =>
             {
                 self.settle(cause, Side::Peer, now);
             }
@@ -527,8 +522,8 @@ impl Attempt {
         }
     }
 
-    /// This side's own verdict. A definite one ends the attempt; "no answer" waits for the other
-    /// side's report, because it may still be trying.
+    /// This side's own verdict. A definite one ends the attempt; "no answer" waits for the report of
+    /// an other side that dials as well, because it may still be trying.
     fn settle(&mut self, cause: Cause, seen_by: Side, now: Timestamp) {
         let failure = Failure { cause, seen_by, syns: self.syns.sent() };
         if let Some(session) = self.session {
@@ -538,7 +533,9 @@ impl Attempt {
         if let Some(opener) = &mut self.opener {
             opener.stop();
         }
-        if is_definite(cause) || self.session.is_none() || self.peer_report.is_some() {
+        let both_dial = self.opener.as_ref().is_some_and(Opener::both_dial);
+        let waits = both_dial && self.session.is_some() && self.peer_report.is_none();
+        if is_definite(cause) || !waits {
             self.fail(failure, now);
         } else {
             self.state = State::GivenUp { failure, until: now + self.patience.peer_report() };

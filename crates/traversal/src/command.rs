@@ -11,16 +11,36 @@ use simopen_protocol::cause::Cause;
 pub enum Command {
     /// Dials from `local` to `remote` with an ordinary socket, capturing the SYNs that it makes:
     /// each goes to [`crate::Attempt::handle_syn`], the end to
-    /// [`crate::Attempt::handle_outcome`]. The capture is open before the dial begins.
+    /// [`crate::Attempt::handle_outcome`]. The capture is open before the dial begins. What was
+    /// dialled before is given up.
     Dial {
+        /// The proven local endpoint.
+        local: SocketAddr,
+        /// The other side, as the broker observed it or in its own network.
+        remote: SocketAddr,
+        /// TTL of the SYNs until [`Command::RaiseTtl`]; `None` leaves the system's.
+        ttl: Option<Ttl>,
+        /// Whose round trip the handshake will show to the congestion control.
+        handshake: Handshake,
+    },
+    /// Gives the dialling socket's SYNs the system's TTL from the next one on.
+    RaiseTtl,
+    /// Sends a SYN from `local` with an ordinary socket, capturing it for
+    /// [`crate::Attempt::handle_syn`] where that may be. Nobody waits for an answer.
+    Punch {
         /// The proven local endpoint.
         local: SocketAddr,
         /// The other side, as the broker observed it.
         remote: SocketAddr,
-        /// TTL of the SYN; `None` leaves the system's.
-        ttl: Option<Ttl>,
-        /// Whose round trip the handshake will show to the congestion control.
-        handshake: Handshake,
+        /// Enough hops for the own box, too few for the other side's.
+        ttl: Ttl,
+    },
+    /// Gives up the socket of [`Command::Punch`], which sends nothing, and listens on `local`.
+    /// Anybody may come: each connection is greeted, few at a time. The one with the greeting of
+    /// this session goes to [`crate::Attempt::handle_accepted`], all others are closed.
+    Listen {
+        /// The proven local endpoint.
+        local: SocketAddr,
     },
     /// Holds `local` so that the kernel swallows what arrives instead of answering RST, and hands
     /// arriving packets to [`crate::Attempt::handle_packet`].

@@ -1,8 +1,8 @@
 //! What a peer may be brought to dial: so that neither a broker nor another peer can use it as a
 //! weapon.
 //!
-//! A peer dials or emits only towards the address that the broker observed for the other peer;
-//! never loopback, link-local, multicast, its default gateway or the broker; never a private
+//! A peer dials or emits only towards the address that the broker observed for the other peer, or
+//! a private one of it where both have the same observed address; never loopback, link-local, multicast, its default gateway or the broker; never a private
 //! address that the broker cannot have observed where it stands; ports from 1024 up;
 //! at most [`MAX_TARGETS`] targets and [`MAX_SYNS`] SYNs a session. Each violation is a variant of
 //! [`Violation`] and has a test.
@@ -39,6 +39,42 @@ impl TargetConsent {
     /// The rule that forbids it.
     pub fn allow_target(&mut self, target: SocketAddr) -> Result<(), Violation> {
         let address = target.ip().to_canonical();
+        self.allow_reachable(target)?;
+        if is_private(address) && !is_private(self.broker.to_canonical()) {
+            return Err(Violation::Private);
+        }
+        self.count_target()
+    }
+
+    /// Judges an endpoint in the other side's own network, and counts it. `own` is this peer's
+    /// address; `shares_public_address` says whether the broker observed both at one address.
+    ///
+    /// # Errors
+    ///
+    /// The rule that forbids it.
+    pub fn allow_private(
+        &mut self,
+        target: SocketAddr,
+        own: IpAddr,
+        shares_public_address: bool,
+    ) -> Result<(), Violation> {
+        let address = target.ip().to_canonical();
+        self.allow_reachable(target)?;
+        if !shares_public_address {
+            return Err(Violation::Private);
+        }
+        if !is_private(address) {
+            return Err(Violation::NotObserved);
+        }
+        if address == own.to_canonical() {
+            return Err(Violation::OwnAddress);
+        }
+        self.count_target()
+    }
+
+    /// The rules that hold for every target.
+    fn allow_reachable(&self, target: SocketAddr) -> Result<(), Violation> {
+        let address = target.ip().to_canonical();
         if target.port() < LOWEST_PORT {
             return Err(Violation::LowPort);
         }
@@ -60,9 +96,10 @@ impl TargetConsent {
         if self.gateway.is_some_and(|gateway| gateway.to_canonical() == address) {
             return Err(Violation::Gateway);
         }
-        if is_private(address) && !is_private(self.broker.to_canonical()) {
-            return Err(Violation::Private);
-        }
+        Ok(())
+    }
+
+    const fn count_target(&mut self) -> Result<(), Violation> {
         if self.targets == MAX_TARGETS {
             return Err(Violation::TooManyTargets);
         }
@@ -127,6 +164,10 @@ pub enum Violation {
     /// An address of a private network, named by a broker with a public address: nobody else's
     /// endpoint looks like that from there, but a device beside this peer has such an address.
     Private,
+    /// A public address that the broker has not observed, named as one of the other side's network.
+    NotObserved,
+    /// The peer's own address.
+    OwnAddress,
     /// More than [`MAX_TARGETS`] targets.
     TooManyTargets,
     /// More than [`MAX_SYNS`] SYNs.
@@ -174,6 +215,28 @@ mod tests {
     fn a_private_target_is_allowed_where_the_broker_is_private_too() {
         let mut consent = TargetConsent::new("192.168.7.1".parse().unwrap(), None);
         assert_eq!(consent.allow_target("10.0.0.9:4000".parse().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn an_address_in_the_other_sides_network_is_allowed_where_both_share_a_public_one() {
+        let own = "10.0.0.2".parse().unwrap();
+        let judge =
+            |target: &str, shared| consent().allow_private(target.parse().unwrap(), own, shared);
+        assert_eq!(judge("10.0.0.9:4000", true), Ok(()));
+        assert_eq!(judge("[fd00::9]:4000", true), Ok(()));
+        for (target, shared, violation) in [
+            ("10.0.0.9:4000", false, Violation::Private),
+            ("203.0.113.5:4000", true, Violation::NotObserved),
+            ("10.0.0.2:4000", true, Violation::OwnAddress),
+            ("[::ffff:10.0.0.2]:4000", true, Violation::OwnAddress),
+            ("10.0.0.1:4000", true, Violation::Gateway),
+            ("127.0.0.1:4000", true, Violation::Loopback),
+            ("169.254.1.1:4000", true, Violation::LinkLocal),
+            ("192.0.2.1:4000", true, Violation::Broker),
+            ("10.0.0.9:1023", true, Violation::LowPort),
+        ] {
+            assert_eq!(judge(target, shared), Err(violation), "{target}");
+        }
     }
 
     #[test]

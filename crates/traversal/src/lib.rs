@@ -12,17 +12,19 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use simopen_packet::{Entropy, Timestamp};
+//! use simopen_packet::{Entropy, Timestamp, Ttl};
 //! use simopen_protocol::{control::Action, identity::UserId, technique::Technique};
 //! use simopen_traversal::{Attempt, AttemptConfig, Command, FromBroker, SynTemplate};
 //!
 //! let config = AttemptConfig {
 //!     technique: Technique::SimultaneousOpen,
 //!     local: "10.0.0.2:40000".parse().unwrap(),
+//!     observed: "198.51.100.7:40000".parse().unwrap(),
 //!     broker: "192.0.2.1".parse().unwrap(),
 //!     gateway: None,
 //!     round_trip: Duration::from_millis(20),
 //!     kernel_ttl: None,
+//!     low_ttl: Ttl(2),
 //!     syn: SynTemplate::default(),
 //!     start_skew: Duration::ZERO,
 //! };

@@ -1,23 +1,27 @@
 //! The techniques, each a small machine that the attempt drives.
 
+mod direct;
 mod forged_syn_ack;
+mod punch_and_listen;
 mod simultaneous_open;
 
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use simopen_packet::{Entropy, SeqNumber, Syn, SynAck, Timestamp};
+use simopen_packet::{Entropy, SeqNumber, Syn, SynAck, Timestamp, Ttl};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{Accept, Action, SynBytes, SynReport};
 use simopen_protocol::identity::SessionId;
 use simopen_protocol::technique::{SynOwner, Technique};
 
+use self::direct::Direct;
 pub use self::forged_syn_ack::SynTemplate;
 use self::forged_syn_ack::{KernelSyn, UserspaceSyn};
+use self::punch_and_listen::PunchAndListen;
 use self::simultaneous_open::SimultaneousOpen;
-use crate::attempt::{AttemptConfig, Event, Role, What};
-use crate::command::Command;
+use crate::attempt::{AttemptConfig, Event, Role, Timer, What};
+use crate::command::{Command, Handshake};
 
 /// The retransmission timeout before any round trip is known (RFC 6298 §2.1).
 pub(crate) const INITIAL_RTO: Duration = Duration::from_secs(1);
@@ -30,7 +34,7 @@ const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
-    /// The other side's endpoint as the broker observed it.
+    /// What is dialled: the other side's endpoint as the broker observed it, or its private one.
     pub(crate) remote: SocketAddr,
     /// The other side's round trip to the broker.
     pub(crate) peer_round_trip: Duration,
@@ -72,7 +76,28 @@ impl Outbox {
             session: session.id,
             port: local.port(),
             syn,
+            private: None,
         }));
+    }
+
+    /// Accepts, and offers the own endpoint to a peer that may be beside this one.
+    pub(crate) fn accept_in_private_too(&mut self, session: &Session, local: SocketAddr) {
+        self.messages.push_back(Action::Accept(Accept {
+            session: session.id,
+            port: local.port(),
+            syn: None,
+            private: Some(local.ip()),
+        }));
+    }
+
+    /// Dials as any program does, where the two ends answer each other.
+    pub(crate) fn dial(&mut self, config: &AttemptConfig, session: &Session, ttl: Option<Ttl>) {
+        self.commands.push_back(Command::Dial {
+            local: config.local,
+            remote: session.remote,
+            ttl,
+            handshake: Handshake::EndToEnd,
+        });
     }
 
     pub(crate) fn report(&mut self, session: &Session, syn: SynBytes) {
@@ -87,7 +112,9 @@ impl Outbox {
 /// The state of the one technique that an attempt uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Opener {
+    Direct(Direct),
     SimultaneousOpen(SimultaneousOpen),
+    PunchAndListen(PunchAndListen),
     KernelSyn(KernelSyn),
     UserspaceSyn(UserspaceSyn),
 }
@@ -95,22 +122,53 @@ pub(crate) enum Opener {
 impl Opener {
     /// `None` for a technique that this version does not know.
     pub(crate) fn new(config: &AttemptConfig, role: Role, entropy: Entropy) -> Option<Self> {
-        match config.technique {
-            Technique::SimultaneousOpen => Some(Self::SimultaneousOpen(SimultaneousOpen)),
-            Technique::ForgedSynAck(owner) => Some(match owner {
+        Some(match config.technique {
+            Technique::Direct => Self::Direct(Direct::new(role)),
+            Technique::SimultaneousOpen => Self::SimultaneousOpen(SimultaneousOpen::new(None)),
+            Technique::SimultaneousOpenLowTtl => {
+                Self::SimultaneousOpen(SimultaneousOpen::new(Some(config.low_ttl)))
+            }
+            Technique::PunchAndListen => Self::PunchAndListen(PunchAndListen::new(role)),
+            Technique::ForgedSynAck(owner) => match owner {
                 SynOwner::Kernel => Self::KernelSyn(KernelSyn::new(role)),
                 SynOwner::Userspace => Self::UserspaceSyn(UserspaceSyn::new(config, role, entropy)),
-            }),
+            },
             // A technique of a newer protocol.
-            _ => None,
+            _ => return None,
+        })
+    }
+
+    /// Whether this side waits for a connection instead of dialling.
+    pub(crate) const fn listens(&self) -> bool {
+        match self {
+            Self::Direct(opener) => opener.listens(),
+            Self::PunchAndListen(opener) => opener.listens(),
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) | Self::UserspaceSyn(_) => false,
         }
+    }
+
+    /// Whether each side's SYNs decide, and not the originator's alone.
+    pub(crate) const fn both_dial(&self) -> bool {
+        match self {
+            Self::Direct(_) | Self::PunchAndListen(_) => false,
+            Self::SimultaneousOpen(_) | Self::KernelSyn(_) | Self::UserspaceSyn(_) => true,
+        }
+    }
+
+    /// Whether the other side can be reached at its private endpoint, where it shares the own
+    /// network.
+    pub(crate) const fn dials_private(&self) -> bool {
+        matches!(self, Self::Direct(opener) if !opener.listens())
     }
 
     /// The SYN to which an originator commits in its request.
     pub(crate) fn commit(&mut self, out: &mut Outbox) -> Option<SynBytes> {
         match self {
             Self::UserspaceSyn(opener) => Some(opener.commit(out)),
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+            Self::Direct(_)
+            | Self::SimultaneousOpen(_)
+            | Self::PunchAndListen(_)
+            | Self::KernelSyn(_) => None,
         }
     }
 
@@ -123,13 +181,14 @@ impl Opener {
         out: &mut Outbox,
     ) -> Start {
         match self {
-            Self::SimultaneousOpen(_) => SimultaneousOpen::respond(config, session, now, out),
-            Self::UserspaceSyn(opener) => {
-                opener.hold(out);
-                Start::Now
+            Self::Direct(_) => Direct::respond(config, session, out),
+            Self::SimultaneousOpen(_) => {
+                return SimultaneousOpen::respond(config, session, now, out);
             }
-            Self::KernelSyn(_) => Start::Now,
+            Self::UserspaceSyn(opener) => opener.hold(out),
+            Self::PunchAndListen(_) | Self::KernelSyn(_) => {}
         }
+        Start::Now
     }
 
     /// The moment has come. Returns the SYN that left by this very call.
@@ -141,7 +200,9 @@ impl Opener {
         out: &mut Outbox,
     ) -> Option<SeqNumber> {
         match self {
-            Self::SimultaneousOpen(_) => SimultaneousOpen::start(config, session, out),
+            Self::Direct(opener) => opener.start(config, session, out),
+            Self::SimultaneousOpen(opener) => opener.start(config, session, now, out),
+            Self::PunchAndListen(opener) => opener.start(config, session, now, out),
             Self::KernelSyn(_) => KernelSyn::start(config, session, out),
             Self::UserspaceSyn(opener) => return Some(opener.start(session, now, out)),
         }
@@ -158,7 +219,8 @@ impl Opener {
     ) {
         match self {
             Self::KernelSyn(opener) => opener.syn(syn, config, session, out),
-            Self::SimultaneousOpen(_) | Self::UserspaceSyn(_) => {}
+            Self::PunchAndListen(opener) => opener.punched(config, session, out),
+            Self::Direct(_) | Self::SimultaneousOpen(_) | Self::UserspaceSyn(_) => {}
         }
     }
 
@@ -166,36 +228,49 @@ impl Opener {
     pub(crate) fn packet(&self, packet: &[u8], session: &Session) -> Option<(Syn, Answer)> {
         match self {
             Self::UserspaceSyn(opener) => opener.packet(packet, session),
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+            Self::Direct(_)
+            | Self::SimultaneousOpen(_)
+            | Self::PunchAndListen(_)
+            | Self::KernelSyn(_) => None,
         }
     }
 
-    /// When an own SYN is due again.
-    pub(crate) const fn retransmission(&self) -> Option<Timestamp> {
+    /// When the technique has something to do next, and what.
+    pub(crate) fn next_step(&self) -> Option<(Timestamp, Timer)> {
         match self {
-            Self::UserspaceSyn(opener) => opener.retransmission(),
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+            Self::SimultaneousOpen(opener) => opener.raise_at().map(|at| (at, Timer::RaiseTtl)),
+            Self::PunchAndListen(opener) => opener.listen_at().map(|at| (at, Timer::Listen)),
+            Self::UserspaceSyn(opener) => {
+                opener.retransmission().map(|at| (at, Timer::Retransmission))
+            }
+            Self::Direct(_) | Self::KernelSyn(_) => None,
         }
     }
 
-    /// Sends the own SYN again and reports it again.
-    pub(crate) fn retransmit(
+    /// Does it. Returns the SYN that left by this very call.
+    pub(crate) fn step(
         &mut self,
+        config: &AttemptConfig,
         session: &Session,
         now: Timestamp,
         out: &mut Outbox,
     ) -> Option<SeqNumber> {
         match self {
-            Self::UserspaceSyn(opener) => Some(opener.retransmit(session, now, out)),
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => None,
+            Self::SimultaneousOpen(opener) => opener.raise(out),
+            Self::PunchAndListen(opener) => opener.punched(config, session, out),
+            Self::UserspaceSyn(opener) => return Some(opener.retransmit(session, now, out)),
+            Self::Direct(_) | Self::KernelSyn(_) => {}
         }
+        None
     }
 
-    /// The opening is over: nothing is sent again.
+    /// The opening is over: nothing is done any more.
     pub(crate) const fn stop(&mut self) {
         match self {
+            Self::SimultaneousOpen(opener) => opener.stop(),
+            Self::PunchAndListen(opener) => opener.stop(),
             Self::UserspaceSyn(opener) => opener.stop(),
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) => {}
+            Self::Direct(_) | Self::KernelSyn(_) => {}
         }
     }
 }

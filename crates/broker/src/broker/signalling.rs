@@ -191,6 +191,7 @@ impl Broker {
             endpoint: proof.endpoint,
             round_trip,
             greetings: session.greetings,
+            private: private_endpoint(accept, originator.proof.endpoint, proof.endpoint),
         };
         let owed = session.owed.take();
         if let (Some(head), Some(to)) = (owed, self.peers.get(&originator.peer)) {
@@ -300,6 +301,17 @@ impl Broker {
         };
         proof.filter(is_good).copied().ok_or_else(|| Cause::NotProven.into())
     }
+}
+
+/// The responder's endpoint in its own network, where that can be the originator's network too:
+/// both have the same observed address. Nobody else learns it, and its port is the proven one.
+fn private_endpoint(
+    accept: &Accept,
+    originator: SocketAddr,
+    responder: SocketAddr,
+) -> Option<SocketAddr> {
+    let private = SocketAddr::new(accept.private?.to_canonical(), accept.port);
+    (originator.ip() == responder.ip() && private != responder).then_some(private)
 }
 
 fn length(attributes: &[(String, String)]) -> usize {

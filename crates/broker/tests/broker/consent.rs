@@ -248,7 +248,12 @@ fn bytes_that_are_no_syn_are_refused_in_every_request_that_carries_one() {
     assert_eq!(word(answer), "consent-refused");
     desk.connect(&alice, "bob", USERSPACE, Some(&alice.committed()));
     let session = desk.request_for(&bob).unwrap().session;
-    let accept = simopen_protocol::control::Accept { session, port: 5000, syn: Some(junk.clone()) };
+    let accept = simopen_protocol::control::Accept {
+        session,
+        port: 5000,
+        syn: Some(junk.clone()),
+        private: None,
+    };
     assert_eq!(word(desk.ask(bob.link, Action::Accept(accept)).unwrap()), "consent-refused");
     let report = Action::Syn(SynReport { session, syn: junk });
     assert_eq!(word(desk.ask(alice.link, report).unwrap()), "consent-refused");

@@ -317,7 +317,7 @@ impl Desk {
         session: SessionId,
         syn: Option<&Syn>,
     ) -> Result<Reply, ErrorName> {
-        let accept = Accept { session, port: by.local.port(), syn: syn.map(bytes) };
+        let accept = Accept { session, port: by.local.port(), syn: syn.map(bytes), private: None };
         self.ask(by.link, Action::Accept(accept)).unwrap()
     }
 

@@ -256,7 +256,7 @@ impl Adversaries {
         let who = who.unwrap_or(self.known[&session].asked);
         let port = PORTS[port.unwrap_or(who)];
         let syn = self.report(who, Some((session, 1)), port, syn);
-        let accept = Accept { session, port, syn: syn.clone() };
+        let accept = Accept { session, port, syn: syn.clone(), private: None };
         let answer = self.desk.ask(self.links[who], Action::Accept(accept));
         if let (Some(Ok(_)), Some((peer, _))) = (answer, self.peers[who]) {
             let endpoint = self.proofs.get(&(peer, port)).map(|proof| proof.0);

@@ -6,15 +6,15 @@ use simopen_broker::consent::SESSION_LIFETIME;
 use simopen_broker::{LinkOrigin, Timer};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Action, Connect, ControlError, Head, Login, Message, Notification, OutcomeState, Presence,
-    Probe, Reply, Request, TransactionId,
+    Accept, Action, Connect, ControlError, Head, Login, Message, Notification, OutcomeState,
+    Presence, Probe, Reply, Request, TransactionId,
 };
 use simopen_protocol::document::DocumentError;
 use simopen_protocol::identity::{PeerId, SessionId};
 use simopen_protocol::technique::Technique;
 use simopen_protocol::token::Token;
 
-use crate::desk::{Desk, KERNEL, USERSPACE, endpoint, ms, secret, user, word};
+use crate::desk::{Desk, KERNEL, USERSPACE, accepted, endpoint, ms, secret, user, word};
 
 const SIMULTANEOUS: Technique = Technique::SimultaneousOpen;
 
@@ -187,7 +187,7 @@ fn the_two_sides_get_each_others_endpoint_round_trip_and_greetings() {
     let (id, _) = desk.connect(&alice, "bob", SIMULTANEOUS, None);
     let request = desk.request_for(&bob).unwrap();
     desk.accept(&bob, request.session, None).unwrap();
-    let accepted = crate::desk::accepted(desk.response(alice.link, id).unwrap());
+    let accepted = accepted(desk.response(alice.link, id).unwrap());
     assert_eq!((request.endpoint, accepted.endpoint), (alice.public, bob.public));
     assert_eq!((request.round_trip, accepted.round_trip), (ms(20), ms(60)));
     assert_eq!((request.peer, accepted.peer), (alice.peer, bob.peer));
@@ -384,4 +384,32 @@ fn a_link_without_a_saved_syn_shows_its_endpoint_all_the_same() {
     let link = desk.accept_link(LinkOrigin { remote: alice.public, syn: None });
     let Ok(Reply::Observed(observed)) = desk.probe_on(link, &alice, None) else { panic!() };
     assert_eq!(observed.endpoint, alice.public);
+}
+
+/// What the originator is told of bob's own address, where both are observed at these addresses.
+fn told_of_private(alice_at: &str, bob_at: &str, private: &str) -> Option<std::net::SocketAddr> {
+    let mut desk = Desk::new();
+    let alice = desk.proven("alice", "10.0.1.2:4000", alice_at);
+    let bob = desk.proven("bob", "10.0.1.9:5000", bob_at);
+    let (id, _) = desk.connect(&alice, "bob", Technique::Direct, None);
+    let session = desk.request_for(&bob).unwrap().session;
+    let private = Some(private.parse().unwrap());
+    let accept = Accept { session, port: bob.local.port(), syn: None, private };
+    desk.ask(bob.link, Action::Accept(accept)).unwrap().unwrap();
+    accepted(desk.response(alice.link, id).unwrap()).private
+}
+
+#[test]
+fn a_private_endpoint_is_told_only_to_a_peer_that_is_observed_at_the_same_address() {
+    let (here, there) = ("198.51.100.7:41000", "203.0.113.9:52000");
+    let beside = "198.51.100.7:52000";
+    let private = Some(endpoint("10.0.1.9:5000"));
+    assert_eq!(told_of_private(here, beside, "10.0.1.9"), private);
+    assert_eq!(told_of_private(here, beside, "::ffff:10.0.1.9"), private);
+    assert_eq!(told_of_private(here, there, "10.0.1.9"), None);
+}
+
+#[test]
+fn a_private_endpoint_that_is_the_observed_one_is_not_told_twice() {
+    assert_eq!(told_of_private("198.51.100.7:41000", "198.51.100.7:5000", "198.51.100.7"), None);
 }

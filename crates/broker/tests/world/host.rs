@@ -15,6 +15,10 @@ pub(crate) enum Told {
     Established,
     /// A dial was refused.
     Refused,
+    /// An ICMP error ended a dial.
+    Unreachable,
+    /// A caller's connection stands, on the port that listens.
+    Accepted,
     /// An RST ended the established connection.
     Reset,
     /// Bytes arrived in order.
@@ -31,6 +35,9 @@ pub(crate) enum Port {
     Closed,
     Swallowing,
     Dialling(Dial),
+    Listening(SocketAddr),
+    /// SYN-RECEIVED, after a call or after a dial.
+    Received(Connection, Told),
     Established(Connection),
 }
 
@@ -42,6 +49,7 @@ pub(crate) struct Dial {
     timeout: Duration,
 }
 
+/// A connection, or half of one.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     local: SocketAddr,
@@ -59,6 +67,8 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Host {
     pub(crate) port: Port,
+    /// Whether ICMP errors are kept away from a dial.
+    pub(crate) is_shielded: bool,
     pub(crate) outgoing: Vec<Vec<u8>>,
 }
 
@@ -75,6 +85,13 @@ impl Host {
             options: SynOptions::default(),
         };
         self.port = Port::Dialling(Dial { syn, again: now, timeout: INITIAL_RTO });
+    }
+
+    /// What is sent from now on has the usual TTL.
+    pub(crate) fn raise_ttl(&mut self) {
+        if let Port::Dialling(dial) = &mut self.port {
+            dial.syn.ttl = Ttl::DEFAULT;
+        }
     }
 
     /// The connection stands by decree (TCP_REPAIR).
@@ -103,7 +120,7 @@ impl Host {
         match &self.port {
             Port::Dialling(dial) => Some(dial.again),
             Port::Established(connection) => connection.pending.as_ref().map(|(_, at, _)| *at),
-            Port::Closed | Port::Swallowing => None,
+            Port::Closed | Port::Swallowing | Port::Listening(_) | Port::Received(..) => None,
         }
     }
 
@@ -134,15 +151,25 @@ impl Host {
                 }
                 None
             }
-            Port::Dialling(_) | Port::Closed | Port::Swallowing => None,
+            Port::Dialling(_)
+            | Port::Closed
+            | Port::Swallowing
+            | Port::Listening(_)
+            | Port::Received(..) => None,
         }
     }
 
     /// A packet came in.
     pub(crate) fn handle_packet(&mut self, bytes: &[u8]) -> Option<Told> {
         let packet = Packet::parse(bytes).unwrap();
-        // ICMP is for whom it may concern; a userspace SYN has no socket that could die of it.
-        let segment = packet.tcp()?;
+        let Some(segment) = packet.tcp() else {
+            // ICMP is for whom it may concern: only a socket in SYN-SENT dies of it.
+            let dies = matches!(self.port, Port::Dialling(_)) && !self.is_shielded;
+            return dies.then(|| {
+                self.port = Port::Closed;
+                Told::Unreachable
+            });
+        };
         match &mut self.port {
             Port::Swallowing => Some(Told::Swallowed),
             Port::Closed => {
@@ -153,6 +180,11 @@ impl Host {
                 None
             }
             Port::Dialling(_) => self.while_dialling(segment),
+            Port::Listening(local) => {
+                let local = *local;
+                self.while_listening(local, packet.source_endpoint()?, segment)
+            }
+            Port::Received(..) => self.while_received(segment),
             Port::Established(connection) => {
                 let (told, answer) = connection.receive(segment);
                 self.outgoing.extend(answer);
@@ -162,6 +194,51 @@ impl Host {
                 told
             }
         }
+    }
+
+    /// RFC 9293 §3.10.7.2: a caller is answered with a sequence number of its own.
+    fn while_listening(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        segment: &TcpSegment<'_>,
+    ) -> Option<Told> {
+        if segment.flags.is_bare_syn() {
+            let connection = Connection {
+                local,
+                remote,
+                send_next: SeqNumber(77_000),
+                receive_next: segment.sequence + 1,
+                pending: None,
+            };
+            let answer = connection.emit(TcpFlags::SYN | TcpFlags::ACK, SeqNumber(76_999), &[]);
+            self.outgoing.push(answer);
+            self.port = Port::Received(connection, Told::Accepted);
+        }
+        None
+    }
+
+    /// RFC 9293 §3.10.7.4; where SYNs have crossed, the other side's SYN-ACK completes too.
+    fn while_received(&mut self, segment: &TcpSegment<'_>) -> Option<Told> {
+        let Port::Received(connection, told) = &self.port else {
+            return None;
+        };
+        let first = connection.send_next + u32::MAX;
+        if segment.flags.is_bare_syn() {
+            self.outgoing.push(connection.emit(TcpFlags::SYN | TcpFlags::ACK, first, &[]));
+            return None;
+        }
+        let acknowledges =
+            segment.flags.contains(TcpFlags::ACK) && segment.acknowledgment == connection.send_next;
+        if !acknowledges || segment.flags.contains(TcpFlags::RST) {
+            return None;
+        }
+        if segment.flags.is_syn_ack() {
+            self.outgoing.push(connection.segment(connection.send_next, &[]));
+        }
+        let told = told.clone();
+        self.port = Port::Established(connection.clone());
+        Some(told)
     }
 
     /// RFC 9293 §3.10.7.3; on crossed SYNs each side answers SYN-ACK and completes on the other's.
@@ -178,7 +255,7 @@ impl Host {
                 Told::Refused
             });
         }
-        let mut connection = Connection {
+        let connection = Connection {
             local: syn.source,
             remote: syn.destination,
             send_next: syn.sequence + 1,
@@ -186,9 +263,9 @@ impl Host {
             pending: None,
         };
         if segment.flags.is_bare_syn() {
-            connection.send_next = syn.sequence;
             let flags = TcpFlags::SYN | TcpFlags::ACK;
-            self.outgoing.push(connection.emit(flags, connection.send_next, &[]));
+            self.outgoing.push(connection.emit(flags, syn.sequence, &[]));
+            self.port = Port::Received(connection, Told::Established);
             return None;
         }
         if !(segment.flags.is_syn_ack() && acknowledges) {

@@ -7,6 +7,7 @@
 mod arrival;
 mod delays;
 mod host;
+mod listening;
 mod network;
 mod opening;
 mod world;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use simopen_fabric::{
     Arm, End, Fabric, Graph, HOST_LINK_DELAY, LinkSpec, NodeId, PortId, RouterSpec, Star,
 };
-use simopen_nat::{InboundBareSyn, Middlebox, MiddleboxSpec, UnsolicitedSyn};
+use simopen_nat::{InboundBareSyn, Middlebox, MiddleboxSpec, TcpTracking, UnsolicitedSyn};
 use simopen_packet::{Entropy, Timestamp};
 
 pub(crate) const BROKER: &str = "192.0.2.2:443";
@@ -22,6 +22,14 @@ pub(crate) enum Nat {
     Resetting,
     /// Says nothing to strangers and lets a bare SYN in where one went out.
     Admitting,
+    /// The same, but the router's own stack answers strangers with RST.
+    AdmittingResetting,
+    /// Admits too, and looks at no sequence numbers.
+    Liberal,
+    /// Lets anybody in to an endpoint that it maps (RFC 5382).
+    EndpointIndependent,
+    /// Maps for all, and lets in whom the host has addressed.
+    AddressDependent,
 }
 
 impl Nat {
@@ -32,6 +40,10 @@ impl Nat {
             Self::Silent => silent,
             Self::Resetting => silent.with_unsolicited(UnsolicitedSyn::Reset),
             Self::Admitting => admitting,
+            Self::AdmittingResetting => admitting.with_unsolicited(UnsolicitedSyn::Reset),
+            Self::Liberal => admitting.with_tracking(TcpTracking::Liberal),
+            Self::EndpointIndependent => MiddleboxSpec::rfc5382_compliant(),
+            Self::AddressDependent => MiddleboxSpec::ei_mapping_apd_filtering(),
         }
     }
 }
@@ -82,13 +94,13 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(distances: Distances, boxes: [Nat; 2]) -> Self {
+    pub(crate) fn new(distances: Distances, boxes: [Nat; 2], time_exceeded: bool) -> Self {
         let machines = [0, 1].map(|host| {
             let entropy = Entropy::new([host as u8 + 1; 32]);
             Middlebox::new(boxes[host].spec(), public(host).ip(), entropy, Timestamp::ZERO)
         });
         match distances {
-            Distances::Star(half_legs) => star(half_legs, machines),
+            Distances::Star(half_legs) => star(half_legs, machines, time_exceeded),
             Distances::Triangle { a_b, a_c, b_c } => triangle([a_b, a_c, b_c], machines),
         }
     }
@@ -106,13 +118,15 @@ fn router(own: &str) -> RouterSpec {
     RouterSpec { addresses: vec![address(own)], ..RouterSpec::default() }
 }
 
-fn star(half_legs: [Duration; 3], [box_a, box_b]: [Middlebox; 2]) -> Network {
+/// A router without an address answers nothing.
+fn star(half_legs: [Duration; 3], [box_a, box_b]: [Middlebox; 2], time_exceeded: bool) -> Network {
+    let core = if time_exceeded { router("192.0.2.1") } else { RouterSpec::default() };
     let arms = [
         Arm::new("a", &[address(BOXES[0])], half_legs[0]).behind(box_a),
         Arm::new("b", &[address(BOXES[1])], half_legs[1]).behind(box_b),
         Arm::new("c", &[broker()], half_legs[2]),
     ];
-    let star = Star::new(router("192.0.2.1"), arms).unwrap();
+    let star = Star::new(core, arms).unwrap();
     let boxes = [0, 1].map(|host: usize| star.boxes[host].unwrap());
     let fabric = Fabric::new(star.graph, Entropy::new([7; 32]), Timestamp::ZERO);
     Network { fabric, ports: star.ports, boxes }

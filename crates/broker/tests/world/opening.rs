@@ -30,6 +30,9 @@ pub(crate) fn experiment(technique: Technique, boxes: [Nat; 2]) -> Experiment {
         arrival: ArrivalConfig::default(),
         late_words: [Duration::ZERO; 2],
         late_syns: [Duration::ZERO; 2],
+        start_skew: [Duration::ZERO; 2],
+        time_exceeded: true,
+        shielded: false,
         paths_are_known: true,
     }
 }

@@ -44,6 +44,12 @@ pub(crate) struct Experiment {
     pub(crate) late_words: [Duration; 2],
     /// How long a busy host takes to send a SYN that it has reported as sent.
     pub(crate) late_syns: [Duration; 2],
+    /// How much later than agreed each host begins.
+    pub(crate) start_skew: [Duration; 2],
+    /// Whether the core answers a packet whose TTL is used up.
+    pub(crate) time_exceeded: bool,
+    /// Whether dials with a low TTL are shielded from ICMP errors.
+    pub(crate) shielded: bool,
     /// Whether the broker has measured how far its peers are.
     pub(crate) paths_are_known: bool,
 }
@@ -57,6 +63,8 @@ pub(crate) struct Report {
     pub(crate) first_byte: [Option<Duration>; 2],
     pub(crate) syns: [usize; 2],
     pub(crate) forged: usize,
+    /// When the last attempt had ended, since the request.
+    pub(crate) ended: Duration,
     /// Everything that happened, in order.
     pub(crate) trace: Vec<String>,
     pub(crate) journal: Vec<FabricEvent>,
@@ -116,13 +124,14 @@ pub(crate) fn run(experiment: Experiment) -> Report {
     world.originate();
     while !world.has_ended() && world.turn() {}
     let since = |at: Option<Timestamp>| at.map(|at| at - START);
-    let World { parties, forged, trace, journal, network, .. } = world;
+    let World { parties, forged, trace, journal, network, now, .. } = world;
     Report {
         outcomes: parties.each_ref().map(|one| one.attempt.as_ref().and_then(Attempt::outcome)),
         established: parties.each_ref().map(|one| since(one.established)),
         first_byte: parties.each_ref().map(|one| since(one.first_byte)),
         syns: parties.each_ref().map(|one| one.syns),
         forged,
+        ended: now - START,
         trace,
         journal,
         places: network.boxes.map(Place::Node),
@@ -140,7 +149,7 @@ impl World {
         let consent = ConsentPolicy { forging: experiment.forging, own, networks: Vec::new() };
         let config = BrokerConfig { consent, arrival: experiment.arrival };
         let party = || Party {
-            host: Host::default(),
+            host: Host { is_shielded: experiment.shielded, ..Host::default() },
             attempt: None,
             established: None,
             first_byte: None,
@@ -150,7 +159,7 @@ impl World {
         Self {
             experiment,
             now: Timestamp::ZERO,
-            network: Network::new(experiment.distances, experiment.boxes),
+            network: Network::new(experiment.distances, experiment.boxes, experiment.time_exceeded),
             broker: Broker::new(config, directory, Entropy::new([5; 32])),
             parties: [party(), party()],
             words: BTreeMap::new(),
@@ -211,12 +220,14 @@ impl World {
         AttemptConfig {
             technique: self.experiment.technique,
             local: local(host),
+            observed: public(host),
             broker: BROKER.parse::<std::net::SocketAddr>().unwrap().ip(),
             gateway: None,
             round_trip: 2 * self.experiment.distances.to_broker(host),
             kernel_ttl: None,
+            low_ttl: Ttl(2),
             syn: SynTemplate::default(),
-            start_skew: Duration::ZERO,
+            start_skew: self.experiment.start_skew[host],
         }
     }
 
@@ -354,6 +365,8 @@ impl World {
             Told::Swallowed => attempt.handle_packet(packet, now),
             Told::Established => self.established(host),
             Told::Refused => attempt.handle_outcome(DialOutcome::Refused, now),
+            Told::Unreachable => attempt.handle_outcome(DialOutcome::Unreachable, now),
+            Told::Accepted => party.established = Some(now),
             Told::Reset => attempt.handle_reset(now),
             Told::Data(bytes) => self.data(host, &bytes),
         }
@@ -383,7 +396,12 @@ impl World {
         let attempt = party.attempt.as_mut().unwrap();
         let greetings = attempt.greetings().unwrap();
         assert!(presents(&greeting, &greetings.peer), "nobody else can speak on this connection");
-        attempt.handle_greeting(now);
+        match party.established {
+            Some(since) if attempt.established_at().is_none() => {
+                attempt.handle_accepted(since, now);
+            }
+            Some(_) | None => attempt.handle_greeting(now),
+        }
         if attempt.role() == Role::Responder {
             party.host.write(&encode(&greetings.own), now);
         }
@@ -445,6 +463,12 @@ impl World {
                 party.host.dial([local, remote], ttl.unwrap_or(Ttl::DEFAULT), now);
                 self.turn_host(host);
             }
+            Command::Punch { local, remote, ttl } => {
+                party.host.dial([local, remote], ttl, now);
+                self.turn_host(host);
+            }
+            Command::RaiseTtl => party.host.raise_ttl(),
+            Command::Listen { local } => party.host.port = Port::Listening(local),
             Command::Swallow { .. } => party.host.port = Port::Swallowing,
             Command::Emit(syn) => {
                 party.syns += 1;
@@ -455,7 +479,8 @@ impl World {
                 self.established(host);
             }
             Command::Abandon => party.host.port = Port::Closed,
-            other => panic!("{other:?}"),
+            // A command of a newer machine.
+            _ => panic!("{command:?}"),
         }
     }
 

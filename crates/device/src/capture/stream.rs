@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use simopen_packet::Ttl;
 use tokio::io::unix::AsyncFd;
 
 use super::{Direction, PacketSocketCapture, SynCapture, TunRouteCapture};
@@ -55,6 +56,14 @@ impl CaptureStream {
     #[must_use]
     pub const fn stands_in_the_way(&self) -> bool {
         matches!(self.0, Way::TunRoute(_))
+    }
+
+    /// Changes the time to live of the bare SYNs that leave from now on, as
+    /// [`TunRouteCapture::set_syn_ttl`] does; whoever only looks on changes nothing.
+    pub fn set_syn_ttl(&mut self, ttl: Option<Ttl>) {
+        if let Way::TunRoute(capture) = &mut self.0 {
+            capture.get_mut().0.set_syn_ttl(ttl);
+        }
     }
 
     /// Waits for the next captured packet. Dropping the future loses nothing.

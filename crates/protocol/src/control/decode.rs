@@ -55,6 +55,7 @@ fn request(root: &Element) -> Result<Request, ControlError> {
             session: fields.value("SessionID")?,
             port: fields.value("Port")?,
             syn: fields.packet()?,
+            private: fields.optional("PrivateAddress")?,
         }),
         "Syn" => Action::Syn(SynReport {
             session: fields.value("SessionID")?,
@@ -92,12 +93,17 @@ fn reply(root: &Element, action: Option<&str>) -> Result<Reply, ControlError> {
         }
         Some("Connect") => {
             let fields = Fields::child(root, "Session")?;
+            let private = match fields.optional("PrivateAddress")? {
+                Some(address) => Some(SocketAddr::new(address, fields.value("PrivatePort")?)),
+                None => None,
+            };
             Ok(Reply::Accepted(Accepted {
                 session: fields.value("SessionID")?,
                 peer: fields.value("PeerID")?,
                 endpoint: fields.endpoint()?,
                 round_trip: fields.microseconds("RoundTrip")?,
                 greetings: fields.greetings()?,
+                private,
             }))
         }
         _ => Ok(Reply::Done),

@@ -38,7 +38,13 @@ pub(super) fn request_attributes(request: &Request) -> Vec<(String, String)> {
             .with("UserID", &connect.to)
             .with("Technique", connect.technique)
             .with("Port", connect.port),
-        Action::Accept(accept) => head.with("SessionID", accept.session).with("Port", accept.port),
+        Action::Accept(accept) => {
+            let head = head.with("SessionID", accept.session).with("Port", accept.port);
+            match accept.private {
+                Some(address) => head.with("PrivateAddress", address),
+                None => head,
+            }
+        }
         Action::Syn(report) => head.with("SessionID", report.session),
         Action::Outcome(outcome) => with_outcome(head, outcome),
         Action::Ping => head,
@@ -103,8 +109,14 @@ fn with_accepted(element: Element, accepted: &Accepted) -> Element {
         .with("SessionID", accepted.session)
         .with("PeerID", accepted.peer)
         .with("RoundTrip", accepted.round_trip.as_micros());
-    let session = with_greetings(with_endpoint(session, accepted.endpoint), &accepted.greetings);
-    element.with_child(session)
+    let session = with_endpoint(session, accepted.endpoint);
+    let session = match accepted.private {
+        Some(private) => {
+            session.with("PrivateAddress", private.ip()).with("PrivatePort", private.port())
+        }
+        None => session,
+    };
+    element.with_child(with_greetings(session, &accepted.greetings))
 }
 
 fn connection_request(request: &ConnectionRequest) -> Element {

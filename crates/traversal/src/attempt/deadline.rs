@@ -16,6 +16,10 @@ pub enum Timer {
     Moment,
     /// The next own SYN.
     Retransmission,
+    /// The moment to raise the TTL, before the kernel sends its SYN again.
+    RaiseTtl,
+    /// The moment to listen, once the SYN that opens the own box is out.
+    Listen,
     /// An answer to the SYNs.
     Answer,
     /// The other side's greeting.
@@ -25,7 +29,10 @@ pub enum Timer {
 }
 
 /// What a busy machine may add to a turn-round.
-const TURN_ROUND: Duration = Duration::from_millis(50);
+pub(crate) const TURN_ROUND: Duration = Duration::from_millis(50);
+
+/// What a private endpoint gets before the observed one is dialled (RFC 8305 §5).
+pub(super) const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The SYNs that must have gone unanswered before a silence means anything.
 const SYNS_BEFORE_VERDICT: u8 = 2;
@@ -66,6 +73,17 @@ impl Patience {
     /// For the opening, before a SYN was seen: as long as three unanswered SYNs take.
     pub(super) fn without_syns(self) -> Duration {
         self.both() + INITIAL_RTO * 3
+    }
+
+    /// For one side that listens: the acceptance goes to the other side, which has its own patience,
+    /// tries a private endpoint first, and reports.
+    pub(super) fn listening(self) -> Duration {
+        self.both() * 2 + HEAD_START + self.private_greeting() + INITIAL_RTO * 4
+    }
+
+    /// For the greeting at a private endpoint.
+    pub(super) fn private_greeting(self) -> Duration {
+        HEAD_START + self.both()
     }
 
     /// For the first bytes: two of them may be lost (RFC 6298 doubles 1 s to 2 s).

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use simopen_packet::{
     Entropy, MAX_SYN_LEN, Packet, SeqNumber, Syn, SynAck, SynOptions, TcpFlags, Timestamp,
-    Timestamps, Ttl,
+    Timestamps,
 };
 use simopen_protocol::control::SynBytes;
 
@@ -57,8 +57,6 @@ impl KernelSyn {
 /// What a SYN built by the peer itself carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SynTemplate {
-    /// Enough hops for the own box, too few for the other side's.
-    pub ttl: Ttl,
     /// Maximum segment size in bytes, from the interface's MTU.
     pub mss: u16,
     /// The window in bytes that the SYN announces.
@@ -69,9 +67,9 @@ pub struct SynTemplate {
 }
 
 impl Default for SynTemplate {
-    /// TTL 2, MTU 1500 over IPv4, and no window scale.
+    /// MTU 1500 over IPv4, and no window scale.
     fn default() -> Self {
-        Self { ttl: Ttl(2), mss: 1460, window: 64_240, window_scale: None }
+        Self { mss: 1460, window: 64_240, window_scale: None }
     }
 }
 
@@ -98,7 +96,7 @@ impl UserspaceSyn {
             destination: unspecified_like(config.local),
             sequence: SeqNumber(generator.next_u32()),
             window: template.window,
-            ttl: template.ttl,
+            ttl: config.low_ttl,
             // ECN cannot be installed into a kernel socket, so it is not asked for.
             ecn_setup: false,
             options,

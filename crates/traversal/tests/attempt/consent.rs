@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{Accepted, OutcomeState};
+use simopen_protocol::technique::Technique;
 use simopen_traversal::consent::MAX_SYNS;
 use simopen_traversal::{Attempt, AttemptConfig, Command, FromBroker};
 
 use crate::side::{
-    KERNEL, REMOTE, SESSION, SIMULTANEOUS, Side, USERSPACE, acceptance, at, config, entropy,
-    request,
+    KERNEL, REMOTE, SESSION, Side, USERSPACE, acceptance, at, config, entropy, request,
 };
 
 /// By rule: low port, unspecified, loopback, link-local, multicast, broker, gateway, private.
@@ -37,15 +37,15 @@ const FORBIDDEN: [&str; 17] = [
 fn assert_refused(side: &Side, target: &str) {
     side.assert_failed(Cause::ConsentRefused);
     assert_eq!(side.reported(), [OutcomeState::Failed(Cause::ConsentRefused)], "{target}");
-    let sends = |command: &Command| matches!(command, Command::Dial { .. } | Command::Emit(_));
-    assert!(!side.commands.iter().any(sends), "{target}: {:?}", side.commands);
+    let acts = |command: &Command| !matches!(command, Command::Swallow { .. } | Command::Abandon);
+    assert!(!side.commands.iter().any(acts), "{target}: {:?}", side.commands);
     assert_eq!(side.commands.last(), Some(&Command::Abandon));
     assert_eq!(side.attempt.poll_timeout(), None);
 }
 
 #[test]
 fn an_acknowledgement_that_names_a_forbidden_target_ends_the_attempt() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in Technique::ALL {
         for target in FORBIDDEN {
             let mut side = Side::originator(technique);
             side.hear(&acceptance(target));
@@ -56,7 +56,7 @@ fn an_acknowledgement_that_names_a_forbidden_target_ends_the_attempt() {
 
 #[test]
 fn a_request_that_names_a_forbidden_target_ends_the_attempt() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in Technique::ALL {
         for target in FORBIDDEN {
             let mut side = Side::asked_by(technique, target);
             assert_refused(&side, target);
@@ -94,7 +94,7 @@ fn a_kernel_that_sends_too_many_syns_is_stopped_and_nothing_is_reported_after_th
 
 #[test]
 fn a_round_trip_without_end_makes_nobody_wait_without_end() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in Technique::ALL {
         let mut request = request(technique, REMOTE);
         request.round_trip = Duration::from_micros(u64::MAX);
         let responder = Side::new(Attempt::respond(config(technique), &request, entropy(), at(0)));
@@ -105,6 +105,7 @@ fn a_round_trip_without_end_makes_nobody_wait_without_end() {
             endpoint: request.endpoint,
             round_trip: request.round_trip,
             greetings: request.greetings,
+            private: None,
         }));
         for mut side in [originator, responder] {
             side.finish();

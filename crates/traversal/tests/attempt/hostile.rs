@@ -5,7 +5,8 @@ use simopen_protocol::cause::Cause;
 use simopen_traversal::{Command, DialOutcome};
 
 use crate::side::{
-    KERNEL, LOCAL, REMOTE, SIMULTANEOUS, Side, USERSPACE, bytes, endpoint, kernel_syn, segment,
+    KERNEL, LOCAL, LOW_TTL, REMOTE, SIMULTANEOUS, Side, USERSPACE, bytes, endpoint, kernel_syn,
+    segment,
 };
 
 const RESET: TcpFlags = TcpFlags(TcpFlags::RST.0 | TcpFlags::ACK.0);
@@ -123,7 +124,7 @@ fn packets_mean_nothing_to_a_technique_that_leaves_them_to_the_kernel() {
 
 #[test]
 fn syns_of_other_flows_change_nothing() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE] {
         for mut side in Side::both_opening(technique) {
             for (source, destination) in [
                 ("10.0.0.2:40001", REMOTE),

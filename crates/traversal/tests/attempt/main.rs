@@ -3,6 +3,7 @@
 
 mod consent;
 mod hostile;
+mod listening;
 mod order;
 mod properties;
 mod side;

@@ -8,8 +8,8 @@ use simopen_traversal::{Attempt, AttemptConfig, AttemptOutcome, Command, DialOut
 use simopen_traversal::{Handshake, Timer, What};
 
 use crate::side::{
-    KERNEL, LOCAL, OWN_TRIP, PEER_TRIP, REMOTE, SESSION, SIMULTANEOUS, Side, USERSPACE, acceptance,
-    at, bytes, config, endpoint, entropy, greetings, kernel_syn, ms, request,
+    KERNEL, LOCAL, LOW_TTL, OWN_TRIP, PEER_TRIP, REMOTE, SESSION, SIMULTANEOUS, Side, USERSPACE,
+    acceptance, at, bytes, config, endpoint, entropy, greetings, kernel_syn, ms, request,
 };
 
 fn connect(technique: Technique, syn: Option<SynBytes>) -> Action {
@@ -17,7 +17,7 @@ fn connect(technique: Technique, syn: Option<SynBytes>) -> Action {
 }
 
 fn accept(syn: Option<SynBytes>) -> Action {
-    Action::Accept(Accept { session: SESSION, port: 40_000, syn })
+    Action::Accept(Accept { session: SESSION, port: 40_000, syn, private: None })
 }
 
 fn report(syn: Vec<u8>) -> Action {
@@ -152,7 +152,7 @@ fn a_userspace_side_installs_what_answers_its_syn_and_stops_sending() {
 
 #[test]
 fn a_connection_is_confirmed_by_the_greeting_and_that_is_reported() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE] {
         for mut side in Side::both_opening(technique) {
             side.dialled(DialOutcome::Established);
             assert_eq!(side.attempt.established_at(), Some(side.now));
@@ -179,7 +179,7 @@ fn both_roles_know_session_and_greetings_as_soon_as_the_broker_has_told_them() {
 
 #[test]
 fn a_skew_delays_the_first_syn_of_every_technique() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE] {
         let config = AttemptConfig { start_skew: ms(100), ..config(technique) };
         let request = request(technique, REMOTE);
         let mut side = Side::new(Attempt::respond(config, &request, entropy(), at(0)));
@@ -193,7 +193,7 @@ fn a_skew_delays_the_first_syn_of_every_technique() {
 
 #[test]
 fn a_failed_attempt_gives_everything_up() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE] {
         for mut side in Side::both_opening(technique) {
             side.dialled(DialOutcome::Refused);
             assert_eq!(side.commands.last(), Some(&Command::Abandon));
@@ -203,7 +203,7 @@ fn a_failed_attempt_gives_everything_up() {
 
 #[test]
 fn a_second_acknowledgement_changes_nothing() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE] {
         for mut side in Side::both_opening(technique) {
             let before = side.view();
             side.hear(&acceptance("198.51.100.77:6000"));
@@ -214,7 +214,7 @@ fn a_second_acknowledgement_changes_nothing() {
 
 #[test]
 fn the_same_entropy_and_inputs_give_the_same_outputs() {
-    for technique in [SIMULTANEOUS, KERNEL, USERSPACE] {
+    for technique in [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE] {
         let run = || {
             let mut sides = Side::both_opening(technique);
             for side in &mut sides {

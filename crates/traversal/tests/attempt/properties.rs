@@ -10,12 +10,16 @@ use simopen_protocol::technique::Technique;
 use simopen_traversal::consent::MAX_SYNS;
 use simopen_traversal::{Command, DialOutcome, FromBroker};
 
-use crate::side::{LOCAL, REMOTE, Side, USERSPACE, acceptance, bytes, endpoint, segment};
-use crate::side::{kernel_syn, ms};
+use crate::side::{
+    DIRECT, LOCAL, PRIVATE, REMOTE, Side, USERSPACE, acceptance, acceptance_beside, bytes,
+    endpoint, kernel_syn, ms, segment,
+};
 
 #[derive(Debug, Clone)]
 enum Input {
     Accepted(bool),
+    AcceptedBeside,
+    Called,
     Refused(Cause),
     PeerOutcome(OutcomeState),
     Syn { own: bool, timestamp: u32 },
@@ -47,6 +51,8 @@ fn inputs() -> impl Strategy<Value = Input> {
         prop_oneof![Just(OutcomeState::Confirmed), causes().prop_map(OutcomeState::Failed)];
     prop_oneof![
         4 => prop::bool::weighted(0.9).prop_map(Input::Accepted),
+        2 => Just(Input::AcceptedBeside),
+        1 => Just(Input::Called),
         1 => causes().prop_map(Input::Refused),
         1 => outcomes.prop_map(Input::PeerOutcome),
         6 => (prop::bool::weighted(0.8), any::<u32>())
@@ -69,6 +75,8 @@ fn apply(side: &mut Side, input: Input) {
         Input::Accepted(allowed) => {
             side.hear(&acceptance(if allowed { REMOTE } else { "127.0.0.1:4000" }));
         }
+        Input::AcceptedBeside => side.hear(&acceptance_beside(PRIVATE)),
+        Input::Called => side.attempt.handle_accepted(now, now),
         Input::Refused(cause) => side.hear(&FromBroker::Refused(cause)),
         Input::PeerOutcome(state) => side.hear_of_peer(state),
         Input::Syn { own, timestamp } => {
@@ -150,7 +158,11 @@ proptest! {
             side.commands.iter().filter(|command| is_wanted(command)).count()
         };
         prop_assert!(count(|one| matches!(one, Command::Install { .. })) <= 1, "Install");
-        prop_assert!(count(|one| matches!(one, Command::Dial { .. })) <= 1, "Dial");
+        let dials = if technique == DIRECT { 2 } else { 1 };
+        prop_assert!(count(|one| matches!(one, Command::Dial { .. })) <= dials, "Dial");
+        prop_assert!(count(|one| matches!(one, Command::Punch { .. })) <= 1, "Punch");
+        prop_assert!(count(|one| matches!(one, Command::Listen { .. })) <= 1, "Listen");
+        prop_assert!(count(|one| matches!(one, Command::RaiseTtl)) <= 1, "RaiseTtl");
         prop_assert!(count(|one| matches!(one, Command::Swallow { .. })) <= 1, "Swallow");
         prop_assert!(side.reported().len() <= 1, "{:?}", side.reported());
         if let Some(failure) = side.failure() {

@@ -22,8 +22,12 @@ use simopen_traversal::{
 pub(crate) const SIMULTANEOUS: Technique = Technique::SimultaneousOpen;
 pub(crate) const KERNEL: Technique = Technique::ForgedSynAck(SynOwner::Kernel);
 pub(crate) const USERSPACE: Technique = Technique::ForgedSynAck(SynOwner::Userspace);
+pub(crate) const DIRECT: Technique = Technique::Direct;
+pub(crate) const LOW_TTL: Technique = Technique::SimultaneousOpenLowTtl;
+pub(crate) const PUNCH: Technique = Technique::PunchAndListen;
 pub(crate) const SESSION: SessionId = SessionId(41);
 pub(crate) const LOCAL: &str = "10.0.0.2:40000";
+pub(crate) const OBSERVED: &str = "198.51.100.7:40000";
 pub(crate) const REMOTE: &str = "203.0.113.9:52000";
 
 /// The round trips of this side and of the other.
@@ -50,10 +54,12 @@ pub(crate) fn config(technique: Technique) -> AttemptConfig {
     AttemptConfig {
         technique,
         local: endpoint(LOCAL),
+        observed: endpoint(OBSERVED),
         broker: "192.0.2.1".parse().unwrap(),
         gateway: Some("198.51.100.1".parse().unwrap()),
         round_trip: OWN_TRIP,
         kernel_ttl: None,
+        low_ttl: Ttl(2),
         syn: SynTemplate { window_scale: Some(10), ..SynTemplate::default() },
         start_skew: Duration::ZERO,
     }
@@ -78,6 +84,21 @@ pub(crate) fn acceptance(by: &str) -> FromBroker {
         endpoint: endpoint(by),
         round_trip: PEER_TRIP,
         greetings: greetings(),
+        private: None,
+    })
+}
+
+/// The other side's endpoint in its own network.
+pub(crate) const PRIVATE: &str = "10.0.0.77:52100";
+
+/// The acceptance of a peer that the broker observes where it observes this one.
+pub(crate) fn acceptance_beside(private: &str) -> FromBroker {
+    let observed = SocketAddr::new(endpoint(OBSERVED).ip(), 52_000);
+    let FromBroker::Accepted(accepted) = acceptance(REMOTE) else { panic!() };
+    FromBroker::Accepted(Accepted {
+        endpoint: observed,
+        private: Some(endpoint(private)),
+        ..accepted
     })
 }
 

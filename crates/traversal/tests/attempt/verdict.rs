@@ -7,9 +7,10 @@ use simopen_protocol::control::OutcomeState;
 use simopen_protocol::technique::Technique;
 use simopen_traversal::{AttemptOutcome, Command, DialOutcome, FromBroker, Timer, What};
 
-use crate::side::{KERNEL, REMOTE, SIMULTANEOUS, Side, USERSPACE, acceptance, at, ms};
+use crate::side::{KERNEL, LOW_TTL, REMOTE, SIMULTANEOUS, Side, USERSPACE, acceptance, at, ms};
 
-const TECHNIQUES: [Technique; 3] = [SIMULTANEOUS, KERNEL, USERSPACE];
+/// Those in which both sides dial.
+const TECHNIQUES: [Technique; 4] = [SIMULTANEOUS, LOW_TTL, KERNEL, USERSPACE];
 const NO_ANSWER: OutcomeState = OutcomeState::Failed(Cause::NoAnswer);
 
 /// Just past the second SYN, a second after the first.
