@@ -16,5 +16,6 @@ pub mod prediction;
 pub mod result;
 pub mod run;
 pub mod schedule;
+pub mod seed;
 pub mod star;
 pub mod statistics;

@@ -53,6 +53,12 @@ impl Star {
         }
     }
 
+    /// One way from `a` to `b`, without what their boxes add and the links draw.
+    #[must_use]
+    pub fn leg(&self) -> Duration {
+        self.links[0].delay + self.links[1].delay
+    }
+
     /// Plans the network. Hosts are `a`, `b`, `c` in this order, boxes `box-a` and `box-b`, the
     /// router `core`. Each box that is a machine gets a stream of chance of its own from `entropy`.
     ///
