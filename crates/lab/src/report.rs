@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use simopen_protocol::technique::{SynOwner, Technique};
-use simopen_scenario::run::{Delivered, TimelineEntry};
 
 use crate::demo::{CaseResult, DemoResult};
 use crate::lateness::Lateness;
+use crate::result::Delivered;
 
 /// A demo. Fields may be added; none changes its meaning.
 #[derive(Debug, Serialize)]
@@ -73,7 +73,7 @@ pub struct AttemptReport {
     /// How long the topology took to build, in milliseconds.
     pub built_ms: f64,
     /// What happened.
-    pub timeline: Vec<TimelineLine>,
+    pub timeline: Vec<TimelineReport>,
 }
 
 /// What was delivered to one host.
@@ -89,6 +89,20 @@ pub struct DeliveredReport {
     pub syn_acks: u64,
     /// Those that entered the fabric at the broker's port.
     pub syn_acks_from_broker: u64,
+}
+
+/// One line of a timeline.
+#[derive(Debug, Serialize)]
+pub struct TimelineReport {
+    /// Milliseconds since the request.
+    pub at_ms: f64,
+    /// Where.
+    pub host: String,
+    /// What.
+    pub event: String,
+    /// The packet, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<String>,
 }
 
 impl DemoReport {
