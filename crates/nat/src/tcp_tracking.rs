@@ -121,7 +121,15 @@ impl Tracking {
 
     /// The tracking of a connection that is first seen in its middle.
     pub(crate) fn picked_up(segment: &TcpSegment<'_>) -> Self {
-        Self::new(TcpState::Established, SegmentKind::Ack, Seen::of_picked_up(segment))
+        let kind = SegmentKind::Ack;
+        let mut tracking = Self::new(TcpState::Established, kind, Seen::of_picked_up(segment));
+        // An acknowledgement near zero fits by chance what the other side, unseen, has sent.
+        let (from, state) = (Direction::Original, tracking.state);
+        let verdict = window::check(&mut tracking.seen, segment, from, state, Liberality::Liberal);
+        if verdict == WindowVerdict::Accepted {
+            tracking.count_repeats(segment, from);
+        }
+        tracking
     }
 
     const fn new(state: TcpState, kind: SegmentKind, seen: [Seen; 2]) -> Self {
@@ -261,7 +269,7 @@ impl Tracking {
             // Both ends agree on a connection which the box did not believe in: follow them.
             self.seen[from.other() as usize] =
                 Seen::of_ignored_syn(self.last.end, self.last.window, self.last.offered);
-            self.seen[from as usize] = Seen::default();
+            self.seen[from as usize].forget();
             self.state = TcpState::SynSent;
             return Ok(TcpState::SynReceived);
         }
@@ -272,9 +280,11 @@ impl Tracking {
         self.last.window = segment.window;
         if kind == SegmentKind::Syn && from == Direction::Original {
             self.last.offered = window::Offer::of(segment);
-            if self.state == TcpState::LastAck {
-                self.last.challenge = Challenge::Expected;
-            }
+            self.opening = Opening::OneSided;
+            self.last.challenge = match self.state == TcpState::LastAck {
+                true => Challenge::Expected,
+                false => Challenge::NotExpected,
+            };
         }
         if self.state == TcpState::SynSent && kind == SegmentKind::Ack && from == Direction::Reply {
             self.last.acknowledgment = segment.acknowledgment;
@@ -315,7 +325,8 @@ impl Tracking {
             // In the window but not exact: the other end will challenge it (RFC 5961 §3).
             next = self.state;
         }
-        let answers_ignored = (self.reply >= Reply::Seen && self.last.kind == SegmentKind::Syn)
+        let answers_syn = self.last.kind == SegmentKind::Syn && self.last.direction != from;
+        let answers_ignored = (self.reply >= Reply::Seen && answers_syn)
             || (self.reply < Reply::Assured && self.last.kind == SegmentKind::Ack);
         let answers_challenge = self.state == TcpState::SynSent
             && self.last.kind == SegmentKind::Ack
@@ -342,17 +353,33 @@ impl Tracking {
             TcpTracking::Liberal | TcpTracking::None => Liberality::Liberal,
         };
         match window::check(&mut self.seen, segment, from, self.state, liberality) {
-            WindowVerdict::Invalid(reason) => return Outcome::Invalid(reason),
+            WindowVerdict::Accepted => {}
+            WindowVerdict::Forgiven => return self.commit(from, kind, next, rules),
             WindowVerdict::Ignored => {
                 self.note_reply(from);
                 return Outcome::Ignored;
             }
-            WindowVerdict::Accepted => {}
+            WindowVerdict::Invalid(reason) => {
+                self.note_invalid_end(from, kind);
+                return Outcome::Invalid(reason);
+            }
         }
         if kind == SegmentKind::Ack {
             self.count_repeats(segment, from);
         }
         self.commit(from, kind, next, rules)
+    }
+
+    /// A FIN or RST outside the windows of an established connection is remembered as the last
+    /// segment, unless it answers another one of them.
+    #[cold]
+    fn note_invalid_end(&mut self, from: Direction, kind: SegmentKind) {
+        let is_end = |kind| matches!(kind, SegmentKind::Fin | SegmentKind::Rst);
+        let answers = self.last.direction != from && is_end(self.last.kind);
+        if self.reply == Reply::Assured && is_end(kind) && !answers {
+            self.last.kind = kind;
+            self.last.direction = from;
+        }
     }
 
     #[inline(always)]
@@ -392,12 +419,9 @@ impl Tracking {
         if kind == SegmentKind::Rst && self.is_deleted_by_reset(next, rules.on_reset) {
             return Outcome::Ended;
         }
-        // A SYN that is only repeated does not prolong a session which nobody has answered.
-        if kind == SegmentKind::Syn
-            && old == TcpState::SynSent
-            && self.reply == Reply::Unseen
-            && from == Direction::Original
-        {
+        // A SYN does not prolong a session which nobody has answered.
+        if kind == SegmentKind::Syn && old == TcpState::SynSent && self.reply == Reply::Unseen {
+            self.note_reply(from);
             return Outcome::Accepted(None);
         }
         let handshake_done = matches!(old, TcpState::SynReceived | TcpState::Established)

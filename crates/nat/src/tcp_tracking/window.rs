@@ -148,7 +148,16 @@ impl Seen {
         self.end = Sequence(end);
         self.max_end = Sequence(end);
         self.max_window = u32::from(segment.window).max(1);
-        self.offer = Offer::of(segment);
+        // A SYN without any option takes nothing back of what an earlier one offered.
+        if !segment.options.is_empty() {
+            self.offer = Offer::of(segment);
+            self.marks.0 &= UNJUDGED;
+        }
+    }
+
+    /// Forgets all that this side sent, but not that its history is lost.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { marks: Marks(self.marks.0 & UNJUDGED), ..Self::NOTHING };
     }
 }
 
@@ -163,7 +172,9 @@ pub(crate) enum Liberality {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WindowVerdict {
     Accepted,
-    /// An old copy: it passes and changes nothing.
+    /// It does not fit, which is held against nobody: the bounds stay where they are.
+    Forgiven,
+    /// An old copy, or a little more than was allowed: it passes and changes nothing.
     Ignored,
     Invalid(DropReason),
 }
@@ -190,21 +201,33 @@ pub(crate) fn check(
         return WindowVerdict::Accepted;
     }
     let numbers = numbers.completed(segment, sender, receiver, state);
-    match judge(sender, receiver, &numbers) {
-        WindowVerdict::Accepted => {}
-        WindowVerdict::Ignored => return WindowVerdict::Ignored,
-        WindowVerdict::Invalid(_)
-            if liberality == Liberality::Liberal || sender.marks.has(UNJUDGED) =>
-        {
-            return WindowVerdict::Accepted;
-        }
-        WindowVerdict::Invalid(reason) => {
-            forgive_overshoot(sender, receiver, numbers);
-            return WindowVerdict::Invalid(reason);
-        }
-    }
+    let verdict = judge(sender, receiver, &numbers);
+    let WindowVerdict::Accepted = verdict else {
+        return outside(verdict, sender, receiver, numbers, liberality);
+    };
     update(sender, receiver, segment, &numbers);
     WindowVerdict::Accepted
+}
+
+/// What a segment outside the windows comes to.
+#[cold]
+fn outside(
+    verdict: WindowVerdict,
+    sender: &mut Seen,
+    receiver: &Seen,
+    numbers: Numbers,
+    liberality: Liberality,
+) -> WindowVerdict {
+    let overshoots = overshoots_a_little(sender, receiver, &numbers);
+    if overshoots {
+        // The excess passes: its acknowledgement must not look like one of bytes never sent.
+        sender.end = Sequence(numbers.end);
+        sender.marks.0 |= WAITS;
+    }
+    if liberality == Liberality::Liberal || sender.marks.has(UNJUDGED) {
+        return WindowVerdict::Forgiven;
+    }
+    if overshoots { WindowVerdict::Ignored } else { verdict }
 }
 
 /// Whether the first segment of a side needs no further check.
@@ -346,22 +369,15 @@ fn ack_is_recent(sender: &Seen, receiver: &Seen, numbers: &Numbers) -> bool {
     (receiver.end.0 - sender.max_window.max(ACK_WINDOW)).at_or_precedes(numbers.highest_ack)
 }
 
-/// A side that sent a little more than it was allowed: should the excess pass the box, its
-/// acknowledgement must not look like one of bytes never sent.
-#[cold]
-fn forgive_overshoot(sender: &mut Seen, receiver: &Seen, numbers: Numbers) {
+/// Whether a side sent a little more than it was allowed, and all else fits.
+fn overshoots_a_little(sender: &Seen, receiver: &Seen, numbers: &Numbers) -> bool {
     let overshoot = (numbers.end + 1).distance_from(sender.max_end.0);
-    let too_far = !numbers.sequence.at_or_precedes(sender.max_end.0);
-    if too_far
+    !numbers.sequence.at_or_precedes(sender.max_end.0)
         && receiver.max_window != 0
-        && ends_in_window(sender, receiver, &numbers)
-        && ack_is_recent(sender, receiver, &numbers)
+        && ends_in_window(sender, receiver, numbers)
+        && ack_is_recent(sender, receiver, numbers)
         && overshoot <= receiver.max_window
         && numbers.highest_ack.at_or_precedes(receiver.end.0)
-    {
-        sender.end = Sequence(numbers.end);
-        sender.marks.0 |= WAITS;
-    }
 }
 
 #[inline(always)]

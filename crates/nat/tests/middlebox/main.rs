@@ -5,6 +5,7 @@
 mod exchange;
 mod icmp;
 mod linux_selftests;
+mod linux_windows;
 mod policy;
 mod properties;
 mod rfc5382;

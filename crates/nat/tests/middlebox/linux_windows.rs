@@ -1,0 +1,65 @@
+//! What Linux's connection tracking lets pass although a number does not fit, as the same packets
+//! showed it in a kernel beside this machine. The box drops what is invalid, to tell it apart.
+
+use std::time::Duration;
+
+use simopen_nat::{InvalidOutbound, MiddleboxSpec, Verdict};
+
+use crate::exchange::{ACK, Connection, Exchange, RST, SYN, SYN_ACK};
+
+fn firewall() -> (Exchange, Connection) {
+    let spec =
+        MiddleboxSpec::silent_stateful_firewall().with_invalid_outbound(InvalidOutbound::Dropped);
+    let kept = Connection::kept();
+    (Exchange::new(spec), Connection { external: kept.inside, ..kept })
+}
+
+fn is_dropped(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Drop(_))
+}
+
+#[test]
+fn a_segment_that_ends_within_one_window_beyond_what_was_allowed_passes() {
+    let (mut exchange, link) = firewall();
+    exchange.outbound(link.out(SYN, 100, 0).window(1000)).assert_forwarded();
+    exchange.inbound(link.back(SYN_ACK, 900, 101)).assert_forwarded();
+
+    exchange.inbound(link.back(ACK, 1200, 101).payload(600)).assert_forwarded();
+
+    let beyond = exchange.inbound(link.back(ACK, 1901, 101).payload(600));
+    assert!(is_dropped(beyond.verdict));
+}
+
+#[test]
+fn a_reset_after_crossing_syns_must_fit_unless_it_answers_the_other_sides_syn() {
+    let (mut exchange, link) = firewall();
+    exchange.outbound(link.out(SYN, 100, 0).window(1000)).assert_forwarded();
+    exchange.inbound(link.back(SYN, 900, 0).window(1000)).assert_forwarded();
+
+    let of_the_same_side = exchange.inbound(link.back(RST, 90_000, 0));
+
+    assert!(is_dropped(of_the_same_side.verdict));
+    exchange.outbound(link.out(RST, 90_000, 0)).assert_forwarded();
+}
+
+#[test]
+fn a_connection_that_was_picked_up_is_not_judged_after_a_new_handshake_either() {
+    let (mut exchange, link) = firewall();
+    exchange.outbound(link.out(ACK, 100, 50)).assert_forwarded();
+    exchange.outbound(link.out(SYN, 5000, 0)).assert_forwarded();
+    exchange.inbound(link.back(SYN_ACK, 900, 5001)).assert_forwarded();
+
+    exchange.inbound(link.back(ACK, 901, 90_000)).assert_forwarded();
+}
+
+#[test]
+fn a_syn_from_outside_does_not_prolong_a_session_that_nobody_has_answered() {
+    let (mut exchange, link) = firewall();
+    exchange.outbound(link.out(SYN, 100, 0)).assert_forwarded();
+    exchange.advance(Duration::from_secs(100));
+    exchange.inbound(link.back(SYN, 900, 0)).assert_forwarded();
+
+    exchange.advance(Duration::from_secs(21));
+
+    assert_eq!(exchange.middlebox.session_count(), 0);
+}
