@@ -9,6 +9,7 @@
 pub mod boxes;
 pub mod cell;
 pub mod conditions;
+pub mod file;
 pub mod milliseconds;
 pub mod network;
 pub mod oracle;

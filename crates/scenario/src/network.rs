@@ -1,9 +1,10 @@
 //! A network that can be built: the plan of its fabric, and what stands at the fabric's ports.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use simopen_fabric::{Graph, NodeId, PortId};
+use simopen_fabric::{Graph, LinkId, NodeId, PortId};
 use simopen_nat::MiddleboxSpec;
 
 /// A network that can be built.
@@ -15,6 +16,8 @@ pub struct Network {
     pub hosts: Vec<Host>,
     /// All boxes, machines or kernels.
     pub boxes: Vec<PlacedBox>,
+    /// The link of each host, and the outer one of each box, by name: what events take down.
+    pub links: BTreeMap<String, LinkId>,
 }
 
 /// Who turns the boxes. Complete: it will not grow.

@@ -1,6 +1,7 @@
 //! The standard star: hosts `a` and `b`, each behind a box or not, and the broker `c`, one leg
 //! apart from each other.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl Star {
             let addresses = vec![(address, prefix_length(address))];
             hosts.push(Host { name: name.to_owned(), port, addresses });
         }
-        Ok(Network { graph: arms.graph, hosts, boxes: arms.boxes })
+        Ok(Network { graph: arms.graph, hosts, boxes: arms.boxes, links: BTreeMap::new() })
     }
 }
 
