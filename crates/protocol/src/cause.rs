@@ -32,8 +32,8 @@ macro_rules! causes {
 }
 
 causes! {
-    /// At least two SYNs of each side went out, and nothing came back.
-    NoAnswer = "no-answer", "both sides' SYNs went out again and again, and nothing came back";
+    /// At least two SYNs of each side that dials went out, and nothing came back.
+    NoAnswer = "no-answer", "SYNs went out again and again, and nothing came back";
     /// An RST answered the SYN.
     Refused = "refused", "an RST answered the SYN, and the socket was refused";
     /// An ICMP error of the kind host unreachable or time exceeded ended the dial.
