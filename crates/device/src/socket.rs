@@ -321,3 +321,23 @@ pub(crate) fn reusable(local: SocketAddr) -> Result<Socket, DeviceError> {
     socket.set_reuse_port(true).on("setsockopt SO_REUSEPORT", local)?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ttl_that_was_set_gives_way_to_the_systems_own() {
+        for (local, ttl) in [
+            ("127.0.0.1:0", Socket::ttl_v4 as fn(&Socket) -> io::Result<u32>),
+            ("[::1]:0", Socket::unicast_hops_v6),
+        ] {
+            let socket = reusable(local.parse().unwrap()).unwrap();
+            let systems = ttl(&socket).unwrap();
+            set_ttl(&socket, Ttl(2)).unwrap();
+            assert_eq!(ttl(&socket).unwrap(), 2);
+            reset_ttl(&socket).unwrap();
+            assert_eq!(ttl(&socket).unwrap(), systems);
+        }
+    }
+}

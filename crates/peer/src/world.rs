@@ -272,6 +272,10 @@ impl World {
             }
             Happened::Packet(Direction::Incoming, packet) => attempt.handle_packet(&packet, now),
             Happened::Dialled(DialOutcome::Established) => {
+                // What TTL the SYNs had does not suit the connection.
+                if let Err(error) = self.raise_ttl() {
+                    debug!(%error, "the connection keeps the TTL of its SYNs");
+                }
                 self.established = self.dialling.take();
             }
             Happened::Dialled(outcome) => {

@@ -18,7 +18,8 @@ pub enum Command {
         local: SocketAddr,
         /// The other side, as the broker observed it or in its own network.
         remote: SocketAddr,
-        /// TTL of the SYNs until [`Command::RaiseTtl`]; `None` leaves the system's.
+        /// TTL of the SYNs until [`Command::RaiseTtl`]; `None` leaves the system's, which an
+        /// established connection has in any case.
         ttl: Option<Ttl>,
         /// Whose round trip the handshake will show to the congestion control.
         handshake: Handshake,
