@@ -33,7 +33,7 @@ use simopen_device::{
     wait::ReadableSet,
 };
 use simopen_fabric::{End, Fabric, Graph, LinkSpec, PortId, RouterSpec};
-use simopen_lab::pump::{Load, Pump, PumpPort};
+use simopen_lab::pump::{Load, Packets, Pump};
 use simopen_nat::{Middlebox, MiddleboxSpec};
 use simopen_packet::Entropy;
 use socket2::{Domain, Socket, Type};
@@ -274,8 +274,9 @@ impl Forwarder {
             Way::FabricWithBoxes => with_boxes(&clock),
         };
         let fabric = Fabric::new(graph, Entropy::new([7; 32]), clock.now());
-        let ports = ids.into_iter().zip(tuns).map(|(id, tun)| PumpPort { id, tun }).collect();
-        Self::Fabric(Pump::start(fabric, ports, clock, None, Load::Bulk).unwrap())
+        let pump = Pump::start(tuns.into(), clock, Load::Bulk).unwrap();
+        pump.load(fabric, ids.into(), Packets::Forgotten).unwrap();
+        Self::Fabric(pump)
     }
 
     fn bare(tuns: [Tun; 2], batch: usize) -> Self {
@@ -292,7 +293,7 @@ impl Forwarder {
                 stop.store(true, Ordering::Relaxed);
                 thread.join().unwrap()
             }
-            Self::Fabric(pump) => pump.stop().unwrap().tun_drops,
+            Self::Fabric(pump) => pump.unload().unwrap().tun_drops,
         }
     }
 }

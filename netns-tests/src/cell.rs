@@ -8,10 +8,11 @@ use std::time::Duration;
 use simopen_lab::attempt::{self, AttemptSpec};
 use simopen_lab::cancel::Cancel;
 use simopen_lab::result::AttemptResult;
-use simopen_lab::topology::TopologySpec;
 use simopen_nat::MiddleboxSpec;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::technique::Technique;
+use simopen_scenario::run::TimelineEntry;
+use simopen_scenario::star::Star;
 
 /// Attempts that one process makes at a time: they mostly wait.
 const BESIDE: usize = 4;
@@ -39,7 +40,7 @@ pub enum Expected {
     /// The same, and the journal proves that nothing but the forged packets did it: no bare SYN
     /// reached a host, and each host got one SYN-ACK, which came from the broker's port.
     ConnectsByForgery,
-    /// It fails with this cause; "no answer" only after two SYNs of each side.
+    /// It fails with this cause; "no answer" only after two SYNs of each side that dials.
     Fails(Cause),
     /// It fails, and the sentence that says why has these words in it.
     FailsSaying(&'static str),
@@ -62,13 +63,12 @@ impl Cell {
         technique: Technique,
         expected: Expected,
     ) -> Self {
-        let topology = TopologySpec { boxes: [Some(middlebox); 2], ..TopologySpec::star(LEG) };
-        let attempt = AttemptSpec {
-            topology,
-            bytes: 64 * 1024,
-            bytes_after_cut: 16 * 1024,
+        let mut attempt = AttemptSpec {
+            star: Star { boxes: [Some(middlebox); 2], ..Star::with_leg(LEG) },
             ..AttemptSpec::new(technique)
         };
+        attempt.trial.bytes = 64 * 1024;
+        attempt.trial.bytes_after_cut = 16 * 1024;
         Self { name: format!("{row}: {technique}"), attempt, expected }
     }
 
@@ -90,7 +90,7 @@ impl Cell {
     #[must_use]
     pub fn without_forging(self) -> Self {
         let silence = Expected::Fails(Cause::NoAnswer);
-        self.but("forging withheld", |attempt| attempt.forging = false, silence)
+        self.but("forging withheld", |attempt| attempt.trial.forging = false, silence)
     }
 }
 
@@ -99,27 +99,24 @@ impl Ran {
     fn complaint(&self) -> Option<String> {
         let result = &self.result;
         let cause = result.failures[0].or(result.failures[1]).map(|failure| failure.cause);
-        let said = result.cause.as_deref().unwrap_or_default();
+        let said = result.cause().unwrap_or_default();
         if !result.is_valid() {
-            return Some(format!(
-                "void {} times: a packet was {:?} late, {} were dropped by a device",
-                result.voided + 1,
-                result.worst_lateness,
-                result.tun_drops
-            ));
+            return Some(format!("void {} times: {:?}", result.voided + 1, result.record.void));
         }
         match self.cell.expected {
-            Expected::Connects | Expected::ConnectsByForgery if !result.connected => {
+            Expected::Connects | Expected::ConnectsByForgery if !result.connected() => {
                 Some(format!("must connect, but failed: {said}"))
             }
-            Expected::Connects | Expected::ConnectsByForgery if result.direct != Some(true) => {
+            Expected::Connects | Expected::ConnectsByForgery
+                if result.record.direct != Some(true) =>
+            {
                 Some("connected, but not directly: nothing came through without the broker".into())
             }
             Expected::ConnectsByForgery if !result.proves_forged_open() => Some(format!(
                 "connected, but not by the forged packets alone: {:?}",
-                result.delivered
+                result.record.delivered
             )),
-            Expected::Fails(_) | Expected::FailsSaying(_) if result.connected => {
+            Expected::Fails(_) | Expected::FailsSaying(_) if result.connected() => {
                 Some("must fail, but connected".into())
             }
             Expected::Fails(expected) if cause != Some(expected) => {
@@ -129,9 +126,9 @@ impl Ran {
                 Some(format!("must fail saying \"{words}\", but said: {said}"))
             }
             _ if cause == Some(Cause::NoAnswer)
-                && result.delivered.iter().any(|host| host.syns_sent < 2) =>
+                && self.dialling().any(|place| result.record.delivered[place].syns_sent < 2) =>
             {
-                Some(format!("gave up before two SYNs of each side: {:?}", result.delivered))
+                Some(format!("gave up before two SYNs of who dials: {:?}", result.record.delivered))
             }
             Expected::Connects
             | Expected::ConnectsByForgery
@@ -140,11 +137,22 @@ impl Ran {
         }
     }
 
+    /// The places of the hosts that dial.
+    fn dialling(&self) -> std::ops::Range<usize> {
+        match self.cell.attempt.trial.technique {
+            Technique::Direct | Technique::PunchAndListen => 0..1,
+            Technique::SimultaneousOpen
+            | Technique::SimultaneousOpenLowTtl
+            | Technique::ForgedSynAck(_)
+            | _ => 0..2,
+        }
+    }
+
     /// The cell and its outcome in one line.
     #[must_use]
     pub fn line(&self) -> String {
         let result = &self.result;
-        let outcome = match (result.legs, &result.cause) {
+        let outcome = match (result.record.legs, result.cause()) {
             (Some(legs), _) => format!("ok, {legs:.2} legs"),
             (None, Some(cause)) => format!("fails: {cause}"),
             (None, None) => "fails".to_owned(),
@@ -190,11 +198,11 @@ pub fn run_all(cells: Vec<Cell>) -> Vec<Ran> {
 /// The timeline, a line for each entry.
 #[must_use]
 pub fn told(result: &AttemptResult) -> String {
-    let line = |entry: &simopen_lab::timeline::TimelineEntry| {
+    let line = |entry: &TimelineEntry| {
         let packet = entry.packet.as_deref().unwrap_or_default();
-        format!("  {} {:6} {} {packet}\n", entry.at, entry.host, entry.event)
+        format!("  {:9.3} ms {:6} {} {packet}\n", entry.at_ms, entry.host, entry.event)
     };
-    result.timeline.iter().map(line).collect()
+    result.record.timeline.iter().map(line).collect()
 }
 
 fn run(cell: Cell) -> Ran {

@@ -18,7 +18,7 @@ fn captures_are_read_by_tshark_with_sound_checksums_and_the_forged_syn_acks() {
         MiddleboxSpec::ei_mapping_apd_filtering().with_inbound_bare_syn(InboundBareSyn::Dropped);
     let technique = Technique::ForgedSynAck(SynOwner::Kernel);
     let mut cell = Cell::new("NAT, SYN dropped", boxes, technique, Expected::ConnectsByForgery);
-    cell.attempt.topology.captures = Some(directory.0.clone());
+    cell.attempt.captures = Some(directory.0.clone());
 
     drop(run_all(vec![cell]));
 

@@ -57,14 +57,14 @@ fn one_process_makes_attempt_after_attempt() {
         let spec = cell(Technique::SimultaneousOpen).attempt;
         for _ in 0..AT_MOST {
             let result = attempt::run(&spec, &Cancel::never()).expect("it can be made");
-            assert!(!result.connected);
+            assert!(!result.connected());
         }
         return;
     }
     for owner in [SynOwner::Kernel, SynOwner::Userspace] {
         let spec = cell(Technique::ForgedSynAck(owner)).attempt;
         let result = attempt::run_valid(&spec, &Cancel::never()).expect("it can be made");
-        assert!(result.connected, "{:?}", result.cause);
+        assert!(result.connected(), "{:?}", result.cause());
     }
 }
 

@@ -8,13 +8,15 @@ use simopen_device::clock::Clock;
 use simopen_lab::LabError;
 use simopen_lab::attempt::{self, AttemptSpec};
 use simopen_lab::cancel::{Cancel, Canceller};
-use simopen_lab::topology::Topology;
+use simopen_lab::pump::Packets;
+use simopen_lab::topology::{Topology, TopologyOptions};
 use simopen_nat::MiddleboxSpec;
 use simopen_netns_tests::{
     Cell, Expected, MachineTraces, ProcessTraces, is_dialling, namespaces_of, requires, wait_for,
     wait_until_restored,
 };
 use simopen_protocol::technique::{SynOwner, Technique};
+use simopen_scenario::seed::entropy_of;
 
 const THIS_PROCESS: &str = "/proc/self";
 
@@ -50,27 +52,27 @@ fn spec(technique: Technique) -> AttemptSpec {
 
 fn succeed(owner: SynOwner) {
     let result = attempt::run_valid(&spec(Technique::ForgedSynAck(owner)), &Cancel::never());
-    assert!(result.expect("it can be made").connected);
+    assert!(result.expect("it can be made").connected());
 }
 
 fn fail() {
     let result = attempt::run_valid(&spec(Technique::SimultaneousOpen), &Cancel::never());
-    assert!(!result.expect("it can be made").connected);
+    assert!(!result.expect("it can be made").connected());
 }
 
 fn cannot_begin() {
     let mut spec = spec(Technique::SimultaneousOpen);
-    spec.topology.captures = Some("/proc/no-directory-can-be-made-here".into());
+    spec.captures = Some("/proc/no-directory-can-be-made-here".into());
     let result = attempt::run(&spec, &Cancel::never());
     assert!(matches!(result, Err(LabError::CaptureFile { .. })), "{:?}", result.err());
 }
 
 fn panic_on_a_host() {
     let topology = build();
-    let ended: Result<(), LabError> = topology.run_on(0, || panic!("on purpose"));
+    let ended: Result<(), LabError> = topology.run_on("a", || panic!("on purpose"));
     assert!(matches!(ended, Err(LabError::ThreadEnded(_))), "{ended:?}");
     // The other jobs of the host go on.
-    assert_eq!(topology.run_on(0, || 1).expect("the host lives"), 1);
+    assert_eq!(topology.run_on("a", || 1).expect("the host lives"), 1);
 }
 
 fn panic_beside() {
@@ -103,5 +105,8 @@ fn cancel_while_dialling() {
 
 fn build() -> Topology {
     let spec = spec(Technique::SimultaneousOpen);
-    Topology::build(&spec.topology, Clock::start()).expect("it can be built")
+    let (clock, entropy) = (Clock::start(), entropy_of(0));
+    let network = spec.star.network(&entropy, clock.now()).expect("it can be planned");
+    let options = TopologyOptions::default();
+    Topology::build(network, entropy, Packets::Forgotten, &options, clock).expect("it can be built")
 }

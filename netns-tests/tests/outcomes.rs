@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use simopen_fabric::SourceValidation;
-use simopen_lab::topology::IpVersion;
+use simopen_fabric::{LinkSpec, SourceValidation};
 use simopen_nat::{InboundBareSyn, MiddleboxSpec};
 use simopen_netns_tests::{Cell, Expected, leg, requires, run_all, told};
 use simopen_packet::Ttl;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::technique::{SynOwner, Technique};
+use simopen_scenario::star::IpVersion;
 
 const KERNEL: Technique = Technique::ForgedSynAck(SynOwner::Kernel);
 const USERSPACE: Technique = Technique::ForgedSynAck(SynOwner::Userspace);
@@ -93,7 +93,7 @@ fn a_simultaneous_open_through_rst_boxes_bears_a_skew_of_less_than_one_leg() {
     let skewed = |place: usize, skew: Duration, expected| {
         Cell::new("NAT, router answers RST", rst_nat(), SIMULTANEOUS, expected).but(
             &format!("{} late by {skew:?}", ["a", "b"][place]),
-            |attempt| attempt.start_skew[place] = skew,
+            |attempt| attempt.trial.start_skew[place] = skew,
             expected,
         )
     };
@@ -115,12 +115,12 @@ fn a_low_ttl_serves_a_kernel_socket_only_below_the_socket() {
     let row = "NAT, RST, low TTL";
     let by_route = Cell::new(row, rst_nat(), KERNEL, Expected::ConnectsByForgery).but(
         "by a TUN route whose owner sets TTL 2",
-        |attempt| attempt.tun_route_ttl = Some(Ttl(2)),
+        |attempt| attempt.trial.tun_route_ttl = Some(Ttl(2)),
         Expected::ConnectsByForgery,
     );
     let by_socket = Cell::new(row, rst_nat(), KERNEL, SILENCE).but(
         "by a socket with TTL 2",
-        |attempt| attempt.kernel_ttl = Some(Ttl(2)),
+        |attempt| attempt.trial.kernel_ttl = Some(Ttl(2)),
         // EHOSTUNREACH: the time-exceeded message reaches the socket.
         Expected::Fails(Cause::Unreachable),
     );
@@ -142,7 +142,10 @@ fn legs_of_one_to_ten_either_way_change_no_outcome() {
         ] {
             cells.push(Cell::new(row, middlebox, technique, Expected::ConnectsByForgery).but(
                 far,
-                |attempt| attempt.topology.half_legs = half_legs.map(Duration::from_millis),
+                |attempt| {
+                    attempt.star.links =
+                        half_legs.map(Duration::from_millis).map(LinkSpec::with_delay);
+                },
                 Expected::ConnectsByForgery,
             ));
         }
@@ -157,7 +160,7 @@ fn silence_is_called_a_failure_only_after_two_syns_of_each_side() {
     }
     let cell = |technique| Cell::new("NAT, SYN dropped", syn_dropping_nat(), technique, SILENCE);
     for ran in run_all(vec![cell(SIMULTANEOUS), cell(USERSPACE).without_forging()]) {
-        let timeline = &ran.result.timeline;
+        let timeline = &ran.result.record.timeline;
         let verdict = timeline.iter().position(|entry| {
             entry.event.starts_with("gives up") || entry.event.starts_with("failed")
         });
@@ -173,7 +176,7 @@ fn silence_is_called_a_failure_only_after_two_syns_of_each_side() {
 /// acknowledgement, and the forged SYN-ACK is at its box long before.
 fn with_a_late_by_two_legs(row: &str, middlebox: MiddleboxSpec, expected: Expected) -> Cell {
     let cell = Cell::new(row, middlebox, USERSPACE, expected);
-    cell.but("a late by two legs", |attempt| attempt.start_skew[0] = leg() * 2, expected)
+    cell.but("a late by two legs", |attempt| attempt.trial.start_skew[0] = leg() * 2, expected)
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn a_packet_that_is_forged_too_early_is_named_as_the_cause() {
     for ran in
         run_all(vec![with_a_late_by_two_legs("NAT, router answers RST", rst_nat(), expected)])
     {
-        assert_eq!(ran.result.delivered[0].syn_acks, 0, "{}", told(&ran.result));
+        assert_eq!(ran.result.record.delivered[0].syn_acks, 0, "{}", told(&ran.result));
     }
 }
 
@@ -200,7 +203,7 @@ fn a_silent_box_loses_a_packet_forged_too_early_and_the_next_one_connects() {
         // The broker waits for the responder, which can be as late as it likes.
         Cell::new("NAT, router answers RST", rst_nat(), USERSPACE, expected).but(
             "b late by two legs",
-            |attempt| attempt.start_skew[1] = leg() * 2,
+            |attempt| attempt.trial.start_skew[1] = leg() * 2,
             expected,
         ),
     ]));
@@ -215,14 +218,18 @@ fn source_validation_at_the_core_stops_forged_packets_and_is_named_as_the_cause(
     let cells = [KERNEL, USERSPACE].map(|technique| {
         Cell::new("NAT, SYN dropped", syn_dropping_nat(), technique, expected).but(
             "sources validated",
-            |attempt| attempt.topology.source_validation = SourceValidation::Strict,
+            |attempt| attempt.star.source_validation = SourceValidation::Strict,
             expected,
         )
     });
     for ran in run_all(cells.into()) {
         let causes = ran.result.failures.map(|failure| failure.map(|failure| failure.cause));
         assert_eq!(causes, [Some(Cause::NoAnswer); 2], "{}", ran.line());
-        assert!(ran.result.delivered.iter().all(|host| host.syn_acks == 0), "{}", ran.line());
+        assert!(
+            ran.result.record.delivered.iter().all(|host| host.syn_acks == 0),
+            "{}",
+            ran.line()
+        );
     }
 }
 
@@ -234,7 +241,7 @@ fn ipv6_firewalls_behave_as_those_of_ipv4() {
     let over_ipv6 = |row, middlebox, technique, expected| {
         Cell::new(row, middlebox, technique, expected).but(
             "IPv6",
-            |attempt| attempt.topology.ip = IpVersion::V6,
+            |attempt| attempt.star.ip = IpVersion::V6,
             expected,
         )
     };

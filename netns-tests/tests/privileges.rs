@@ -18,7 +18,7 @@ fn with(
 ) -> Cell {
     let middlebox = MiddleboxSpec::ei_mapping_apd_filtering().with_inbound_bare_syn(inbound);
     let mut cell = Cell::new(&format!("peers with {privileges:?}"), middlebox, technique, expected);
-    cell.attempt.topology.privileges = Some(privileges.to_vec());
+    cell.attempt.privileges = Some(privileges.to_vec());
     cell
 }
 

@@ -10,7 +10,6 @@ use simopen_lab::LabError;
 use simopen_lab::cancel::{Cancel, Canceller};
 use simopen_lab::demo::{CaseResult, DemoResult, DemoSpec, run as run_demo};
 use simopen_lab::report::DemoReport;
-use simopen_packet::Entropy;
 
 use crate::arguments::DemoArguments;
 use crate::{COULD_NOT_TRY, FAILED, privilege, screen};
@@ -28,7 +27,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     let spec = DemoSpec {
         leg: arguments.delay,
         captures: arguments.pcap.clone(),
-        entropy: system_entropy()?,
+        seed: system_seed()?,
     };
     let quiet = arguments.json && !io::stderr().is_terminal();
     let started = Instant::now();
@@ -97,9 +96,9 @@ fn cancel_on_interrupt() -> Result<Cancel> {
     Ok(cancel)
 }
 
-fn system_entropy() -> Result<Entropy> {
-    let mut bytes = [0; 32];
+fn system_seed() -> Result<u64> {
+    let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow!("the system gives no random bytes: {error}"))?;
-    Ok(Entropy::new(bytes))
+    Ok(u64::from_be_bytes(bytes))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use simopen_lab::demo::{CaseResult, DemoResult};
-use simopen_lab::timeline::TimelineEntry;
+use simopen_scenario::run::TimelineEntry;
 
 /// The plan of the network, as it is built.
 pub(crate) fn picture(delay_ms: f64) -> String {
@@ -21,11 +21,11 @@ pub(crate) fn timeline(case: &CaseResult) -> String {
     let mut text = String::new();
     let name = name(case);
     let _ = writeln!(text, "\n── {name} ── {}\n", case.case.title);
-    for entry in &case.result.timeline {
-        line(&mut text, case, entry);
+    for entry in &case.result.record.timeline {
+        line(&mut text, entry);
     }
     let result = &case.result;
-    for (host, counts) in ["a", "b"].iter().zip(&result.delivered) {
+    for (host, counts) in ["a", "b"].iter().zip(&result.record.delivered) {
         let _ = writeln!(
             text,
             "  journal: {host} sent {}; {} reached it, and {}{}",
@@ -40,24 +40,24 @@ pub(crate) fn timeline(case: &CaseResult) -> String {
             }
         );
     }
-    if let Some(cause) = &result.cause {
+    if let Some(cause) = result.cause() {
         let _ = writeln!(text, "  why: {cause}");
     }
     if result.voided > 0 {
-        let runs = counted(u64::from(result.voided), "run");
+        let runs = counted(result.voided, "run");
         let _ = writeln!(text, "  {runs} before this one did not count: the machine was late");
     }
     let _ = writeln!(text, "  {}", verdict(case));
     text
 }
 
-fn counted(count: u64, what: &str) -> String {
+fn counted(count: u32, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }
 
-fn line(text: &mut String, case: &CaseResult, entry: &TimelineEntry) {
-    let at = case.since_request(entry.at);
+fn line(text: &mut String, entry: &TimelineEntry) {
+    let at = entry.at_ms;
     let packet = entry.packet.as_deref().unwrap_or_default();
     let separator = if packet.is_empty() { "" } else { "  " };
     let _ = writeln!(text, "{at:>10.1} ms  {:<6}{}{separator}{packet}", entry.host, entry.event);
@@ -73,7 +73,7 @@ pub(crate) fn table(demo: &DemoResult) -> String {
     );
     for case in &demo.cases {
         let result = &case.result;
-        let outcome = match result.direct {
+        let outcome = match result.record.direct {
             Some(true) => "direct",
             Some(false) => "not direct",
             None => "failed",
@@ -84,9 +84,11 @@ pub(crate) fn table(demo: &DemoResult) -> String {
             (true, false) => "off",
         };
         let time = result
-            .established
-            .map_or("-".into(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3));
-        let legs = result.legs.map_or("-".into(), |legs| format!("{legs:.2}"));
+            .record
+            .phases
+            .established_ms
+            .map_or("-".into(), |time| format!("{time:.1} ms"));
+        let legs = result.record.legs.map_or("-".into(), |legs| format!("{legs:.2}"));
         let _ = writeln!(
             text,
             "  {:<26}{forging:<9}{:<22}{outcome:<12}{time:>9}{legs:>7}   {}",
@@ -119,7 +121,7 @@ fn name(case: &CaseResult) -> String {
 
 fn verdict(case: &CaseResult) -> String {
     let result = &case.result;
-    let outcome = match (result.connected, result.legs) {
+    let outcome = match (result.connected(), result.record.legs) {
         (true, Some(legs)) => format!("both kernels established after {legs:.2} legs"),
         _ => "no connection".to_owned(),
     };
@@ -127,7 +129,7 @@ fn verdict(case: &CaseResult) -> String {
         "but the machine was too late for that to mean anything: run it again on a quieter one"
     } else if case.is_as_expected() {
         "as it must be"
-    } else if result.connected == case.case.expected {
+    } else if result.connected() == case.case.expected {
         "but the journal does not prove how"
     } else {
         "which it must NOT be"

@@ -14,7 +14,8 @@ use crate::netlink::{Netlink, Request};
 /// Fails without CAP_NET_ADMIN in the namespace, and with EOPNOTSUPP on a kernel that was built
 /// without CONFIG_INET_DIAG_DESTROY.
 pub fn end_tcp_sockets() -> Result<(), DeviceError> {
-    let netlink = Netlink::open(libc::NETLINK_SOCK_DIAG).on("socket NETLINK_SOCK_DIAG", "thread")?;
+    let netlink =
+        Netlink::open(libc::NETLINK_SOCK_DIAG).on("socket NETLINK_SOCK_DIAG", "thread")?;
     // A socket may pass from one table to another while they are read, so they are read again.
     for _ in 0..PASSES {
         if end_those_found(&netlink)? == 0 {

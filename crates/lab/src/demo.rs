@@ -6,15 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use simopen_nat::{InboundBareSyn, MiddleboxSpec, UnsolicitedSyn};
-use simopen_packet::{Entropy, Timestamp};
 use simopen_protocol::technique::{SynOwner, Technique};
+use simopen_scenario::star::Star;
 
-use crate::attempt::{AttemptSpec, Prepared, Remains};
+use crate::attempt::{AttemptSpec, Prepared};
 use crate::cancel::Cancel;
 use crate::error::LabError;
 use crate::lateness::{Lateness, LatenessMeter};
 use crate::result::AttemptResult;
-use crate::topology::TopologySpec;
 
 /// What to demonstrate with.
 #[derive(Clone)]
@@ -24,7 +23,7 @@ pub struct DemoSpec {
     /// Where to write captures, a directory for each attempt.
     pub captures: Option<PathBuf>,
     /// What all chance follows from.
-    pub entropy: Entropy,
+    pub seed: u64,
 }
 
 /// One attempt of the demo.
@@ -56,19 +55,10 @@ impl CaseResult {
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         let result = &self.result;
-        let proven = !result.connected
-            || (result.direct == Some(true)
+        let proven = !result.connected()
+            || (result.record.direct == Some(true)
                 && (!result.technique.needs_forging() || result.proves_forged_open()));
-        result.is_valid() && result.connected == self.case.expected && proven
-    }
-}
-
-impl CaseResult {
-    /// Milliseconds from the request to `at`; negative before it.
-    #[must_use]
-    pub fn since_request(&self, at: Timestamp) -> f64 {
-        let requested = self.result.requested;
-        ((at - requested).as_secs_f64() - (requested - at).as_secs_f64()) * 1e3
+        result.is_valid() && result.connected() == self.case.expected && proven
     }
 }
 
@@ -106,14 +96,13 @@ pub const fn syn_dropping_rst_nat() -> MiddleboxSpec {
 pub fn cases(spec: &DemoSpec) -> Vec<Case> {
     let case = |name: &'static str, title, technique, forging, rst: bool, expected| {
         let middlebox = if rst { syn_dropping_rst_nat() } else { syn_dropping_nat() };
-        let mut attempt = AttemptSpec::new(technique);
-        attempt.forging = forging;
-        attempt.topology = TopologySpec {
-            boxes: [Some(middlebox), Some(middlebox)],
+        let mut attempt = AttemptSpec {
+            star: Star { boxes: [Some(middlebox); 2], ..Star::with_leg(spec.leg) },
             captures: spec.captures.as_deref().map(|directory: &Path| directory.join(name)),
-            entropy: spec.entropy.clone(),
-            ..TopologySpec::star(spec.leg)
+            seed: spec.seed,
+            ..AttemptSpec::new(technique)
         };
+        attempt.trial.forging = forging;
         let boxes = if rst { "syn-dropping-rst-nat" } else { "syn-dropping-nat" };
         Case { name, title, boxes, expected, attempt }
     };
@@ -176,30 +165,37 @@ pub fn run(
 ) -> Result<DemoResult, LabError> {
     let cases = cases(spec);
     let all_built = Barrier::new(cases.len());
-    let run_one = |case: Case| {
-        let prepared = Prepared::build(&case.attempt);
-        all_built.wait();
-        let (result, remains) = prepared?.run_valid(cancel)?;
-        let result = CaseResult { case, result };
-        done(&result);
-        Ok((result, remains))
-    };
-    let outcomes: Vec<Result<(CaseResult, Remains), LabError>> = thread::scope(|scope| {
-        let run_one = &run_one;
-        let running: Vec<_> =
-            cases.into_iter().map(|case| scope.spawn(move || run_one(case))).collect();
-        running
+    let (cases, lateness) = thread::scope(|scope| {
+        let all_built = &all_built;
+        let run = |case| scope.spawn(move || run_one(case, all_built, cancel, done));
+        let running: Vec<_> = cases.iter().map(run).collect();
+        let outcomes: Vec<Result<_, LabError>> = running
             .into_iter()
-            .map(|thread| thread.join().unwrap_or(Err(LabError::ThreadEnded("an attempt"))))
-            .collect()
-    });
-    // What remains of the topologies goes only now, after the last attempt.
-    let (cases, remains): (Vec<_>, Vec<_>) =
-        outcomes.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-    drop(remains);
-    let mut lateness = LatenessMeter::default();
-    for case in &cases {
-        lateness.merge(&case.result.lateness);
-    }
+            .map(|thread| thread.join().unwrap_or(Err(LabError::ThreadEnded("an attempt".into()))))
+            .collect();
+        // The topologies go only now, after the last attempt.
+        let (cases, prepared): (Vec<CaseResult>, Vec<Prepared<'_>>) =
+            outcomes.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        drop(prepared);
+        let mut lateness = LatenessMeter::default();
+        for case in &cases {
+            lateness.merge(&case.result.lateness);
+        }
+        Ok::<_, LabError>((cases, lateness))
+    })?;
     Ok(DemoResult { cases, lateness: lateness.summary() })
+}
+
+fn run_one<'case>(
+    case: &'case Case,
+    all_built: &Barrier,
+    cancel: &Cancel,
+    done: &(dyn Fn(&CaseResult) + Sync),
+) -> Result<(CaseResult, Prepared<'case>), LabError> {
+    let prepared = Prepared::build(&case.attempt);
+    all_built.wait();
+    let mut prepared = prepared?;
+    let result = CaseResult { case: case.clone(), result: prepared.run_valid(cancel)? };
+    done(&result);
+    Ok((result, prepared))
 }

@@ -27,7 +27,13 @@ pub enum LabError {
     Login(#[from] LoginError),
     /// A host's thread or the fabric's thread has ended.
     #[error("the thread of {0} has ended before its work was done")]
-    ThreadEnded(&'static str),
+    ThreadEnded(String),
+    /// An experiment names a host that the network does not have.
+    #[error("the network has no host {0:?}, or none with an address")]
+    NoSuchHost(String),
+    /// A topology was to be used for a network that has other hosts.
+    #[error("the topology that stands has other hosts or kernel routers than the network needs")]
+    OtherHosts,
     /// The system gives no thread, runtime or random bytes.
     #[error("{what}: {source}")]
     System {

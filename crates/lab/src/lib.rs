@@ -1,10 +1,11 @@
 //! Experiments on real kernels: hosts in network namespaces, the network in between as one machine.
 //!
-//! A [`topology::Topology`] is the standard star: hosts `a`, `b` and `c`, each a network namespace
-//! with a kernel TCP stack of its own and one TUN port into the fabric, which one thread turns on
-//! the monotonic clock. Peers and broker in the hosts are the real ones. An [`attempt`] runs one
-//! technique through it and gives a [`result::AttemptResult`] whose timeline and counts come from
-//! the fabric's own journal. [`demo`] is a set of attempts with the outcome that each must have.
+//! A [`topology::Topology`] is a [`simopen_scenario::network::Network`] that runs: each host a
+//! network namespace with a kernel TCP stack of its own and one TUN port into the fabric, which one
+//! thread turns on the monotonic clock. Peers and broker in the hosts are the real ones. An
+//! [`attempt`] runs one technique through it and gives a [`result::AttemptResult`] whose timeline
+//! and counts come from the fabric's own journal. [`demo`] is a set of attempts with the outcome
+//! that each must have.
 //!
 //! ```no_run
 //! use simopen_lab::{attempt::{self, AttemptSpec}, cancel::Cancel};
@@ -13,7 +14,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let spec = AttemptSpec::new(Technique::ForgedSynAck(SynOwner::Kernel));
 //! let result = attempt::run(&spec, &Cancel::never())?;
-//! assert!(result.connected);
+//! assert!(result.connected());
 //! # Ok(()) }
 //! ```
 //!
@@ -24,11 +25,13 @@
 
 pub mod attempt;
 pub mod cancel;
+pub mod captures;
 pub mod demo;
 mod error;
 mod evidence;
 mod exchange;
-mod host;
+mod followed;
+pub mod host;
 pub mod lateness;
 mod pcap;
 pub mod pump;

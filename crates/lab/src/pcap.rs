@@ -12,9 +12,9 @@ use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPa
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
-use simopen_packet::Timestamp;
 
 use crate::error::LabError;
+use crate::pump::{KeptPacket, Way};
 
 /// `if_tsresol`: the timestamps count nanoseconds.
 const NANOSECONDS: u8 = 9;
@@ -27,13 +27,6 @@ pub(crate) struct PcapFile {
     writer: PcapNgWriter<BufWriter<File>>,
 }
 
-/// Which way a packet went, seen from the host.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Way {
-    ToHost,
-    FromHost,
-}
-
 impl PcapFile {
     pub(crate) fn create(path: &Path, port: &str) -> Result<Self, LabError> {
         let failed = |source| LabError::CaptureFile { path: path.to_owned(), source };
@@ -42,7 +35,10 @@ impl PcapFile {
             linktype: DataLink::RAW,
             snaplen: 0xffff,
             options: vec![
-                InterfaceDescriptionOption::IfName(Cow::Owned(port.to_owned())),
+                InterfaceDescriptionOption::IfName(Cow::Borrowed(port)),
+                InterfaceDescriptionOption::IfDescription(Cow::Owned(format!(
+                    "the port of {port}"
+                ))),
                 InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
             ],
         };
@@ -56,18 +52,21 @@ impl PcapFile {
         Ok(Self { writer })
     }
 
-    /// Writes one packet. A full disk shows when the file is closed.
-    pub(crate) fn write(&mut self, at: Timestamp, way: Way, packet: &[u8]) {
-        let flags = match way {
-            Way::ToHost => INBOUND,
-            Way::FromHost => OUTBOUND,
+    /// Writes one packet, with a comment if there is something to say. A full disk shows when the
+    /// file is closed.
+    pub(crate) fn write(&mut self, packet: &KeptPacket, comment: Option<&str>) {
+        let flags = match packet.way {
+            Way::In => INBOUND,
+            Way::Out => OUTBOUND,
         };
+        let mut options = vec![EnhancedPacketOption::Flags(flags)];
+        options.extend(comment.map(|words| EnhancedPacketOption::Comment(Cow::Borrowed(words))));
         let block = EnhancedPacketBlock {
             interface_id: 0,
-            timestamp: Duration::from_nanos(at.as_nanos()),
-            original_len: u32::try_from(packet.len()).unwrap_or(u32::MAX),
-            data: Cow::Borrowed(packet),
-            options: vec![EnhancedPacketOption::Flags(flags)],
+            timestamp: Duration::from_nanos(packet.at.as_nanos()),
+            original_len: u32::try_from(packet.bytes.len()).unwrap_or(u32::MAX),
+            data: Cow::Borrowed(&packet.bytes),
+            options,
         };
         if let Err(error) = self.writer.write_pcapng_block(block) {
             tracing::error!(%error, "a packet was not captured");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use simopen_protocol::technique::{SynOwner, Technique};
+use simopen_scenario::run::{Delivered, Outcome};
 
 use crate::demo::{CaseResult, DemoResult};
 use crate::lateness::Lateness;
-use crate::result::Delivered;
 
 /// A demo. Fields may be added; none changes its meaning.
 #[derive(Debug, Serialize)]
@@ -61,11 +61,11 @@ pub struct AttemptReport {
     /// Why it failed.
     pub cause: Option<String>,
     /// The same as one word of the protocol.
-    pub cause_word: Option<&'static str>,
+    pub cause_word: Option<String>,
     /// Bare SYNs that were delivered to `a` or `b`.
-    pub syns_delivered: u64,
+    pub syns_delivered: u32,
     /// SYN-ACKs that were delivered to `a` or `b` on their flow.
-    pub syn_acks_delivered: u64,
+    pub syn_acks_delivered: u32,
     /// The same for each host, and which of them entered the fabric at the broker's port.
     pub delivered: [DeliveredReport; 2],
     /// Void runs before this one: the machine was late, whatever came of them.
@@ -82,13 +82,13 @@ pub struct DeliveredReport {
     /// Which.
     pub host: &'static str,
     /// Bare SYNs that it sent.
-    pub syns_sent: u64,
+    pub syns_sent: u32,
     /// Bare SYNs that reached it.
-    pub syns: u64,
+    pub syns: u32,
     /// SYN-ACKs that reached it.
-    pub syn_acks: u64,
+    pub syn_acks: u32,
     /// Those that entered the fabric at the broker's port.
-    pub syn_acks_from_broker: u64,
+    pub syn_acks_from_broker: u32,
 }
 
 /// One line of a timeline.
@@ -142,10 +142,15 @@ impl AttemptReport {
             | Technique::PunchAndListen
             | _ => (result.technique.name(), None),
         };
-        let failure = result.failures[0].or(result.failures[1]);
-        let total = |count: fn(&Delivered) -> u64| result.delivered.iter().map(count).sum();
-        let lines = result.timeline.iter().map(|entry| TimelineReport {
-            at_ms: rounded(case.since_request(entry.at), 1000.0),
+        let record = &result.record;
+        let cause = match &record.outcome {
+            Outcome::Failed { cause, words } => Some((cause.clone(), words.clone())),
+            Outcome::Connected | _ => None,
+        };
+        let (cause_word, cause) = cause.unzip();
+        let total = |count: fn(&Delivered) -> u32| record.delivered.iter().map(count).sum();
+        let lines = record.timeline.iter().map(|entry| TimelineReport {
+            at_ms: entry.at_ms,
             host: entry.host.clone(),
             event: entry.event.clone(),
             packet: entry.packet.clone(),
@@ -157,16 +162,16 @@ impl AttemptReport {
             forging: result.forging,
             boxes: [case.case.boxes; 2],
             expected: case.case.expected,
-            connected: result.connected,
-            direct: result.direct,
-            established_ms: result.established.map(milliseconds),
-            legs: result.legs.map(|legs| rounded(legs, 100.0)),
-            cause: result.cause.clone(),
-            cause_word: failure.map(|failure| failure.cause.word()),
+            connected: result.connected(),
+            direct: record.direct,
+            established_ms: record.phases.established_ms,
+            legs: record.legs.map(|legs| rounded(legs, 100.0)),
+            cause,
+            cause_word,
             syns_delivered: total(|host| host.syns),
             syn_acks_delivered: total(|host| host.syn_acks),
             delivered: ["a", "b"].map(|host| {
-                let counts = &result.delivered[usize::from(host == "b")];
+                let counts = &record.delivered[usize::from(host == "b")];
                 DeliveredReport {
                     host,
                     syns_sent: counts.syns_sent,

@@ -1,220 +1,280 @@
-//! The standard star on real kernels: hosts `a` and `b`, each behind a box or not, and the broker
-//! `c`, one leg apart from each other.
+//! A network on real kernels: each host a namespace with a TUN port, each box that is a kernel a
+//! namespace with two, and one thread that turns the fabric between them.
+//!
+//! A topology outlives the network that it was built for: [`Topology::load`] puts another one with
+//! hosts of the same names in its place. Namespaces, ports and threads stay, because to make and to
+//! take down namespaces occupies the kernel for milliseconds in which it lets nothing else run.
+//! Nothing else stays: programs and sockets of the hosts end, their kernels choose from other
+//! local ports and learn nothing of paths, kernel routers forget their connections.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use simopen_device::capability::Privilege;
 use simopen_device::clock::Clock;
-use simopen_fabric::{Arm, Fabric, LinkSpec, RouterSpec, SourceValidation, Star};
-use simopen_nat::{Middlebox, MiddleboxSpec, Role};
+use simopen_device::tun::Tun;
+use simopen_fabric::{Fabric, LinkSpec, PortId};
 use simopen_packet::{Entropy, Timestamp};
+use simopen_scenario::network::{Network, Place, PlacedBox};
+use simopen_scenario::star::Star;
 
 use crate::error::LabError;
-use crate::host::{Host, HostSpec};
-use crate::pump::{Load, Pump, PumpPort};
+use crate::host::{Host, HostSpec, Settings};
+use crate::pump::{Load, Packets, Pump, Report};
 
 /// The largest packet on all links, in bytes.
 const MTU: u32 = 1500;
 
-/// Bits per second of each link to the core: what a host sends at once goes one packet after the
-/// other. Without a rate a burst would be due in one instant, and since no thread delivers it in
-/// one, its end would be late by the time that the rest of it takes. Two transfers beside each
-/// other, both ways at this rate, leave two processors idle for most of the time; at 1 Gbit/s they
-/// do not, and packets queue before the thread. A SYN takes two microseconds.
+/// Bits per second of a link that says nothing else: what a host sends at once goes one packet
+/// after the other. Without a rate a burst would be due in one instant, and since no thread
+/// delivers it in one, its end would be late by the time that the rest of it takes. Two transfers
+/// beside each other, both ways at this rate, leave two processors idle for most of the time; at
+/// 1 Gbit/s they do not, and packets queue before the thread. A SYN takes two microseconds.
 const RATE: u64 = 250_000_000;
 
 /// Bytes that may wait before such a link: more than any connection here has under way.
 const QUEUE: usize = 16 << 20;
 
-/// Which version of IP a topology speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IpVersion {
-    /// IPv4.
-    #[default]
-    V4,
-    /// IPv6; boxes are firewalls then.
-    V6,
+/// The local ports that kernels choose from lie from here to 60,999, as Linux has it.
+const FIRST_PORT: u16 = 32_768;
+/// How many of them one run chooses from.
+const PORTS: u16 = 512;
+/// How many runs there are until ports come again.
+const WINDOWS: u32 = 55;
+
+/// What a topology is given beside its network.
+#[derive(Debug, Clone, Default)]
+pub struct TopologyOptions {
+    /// The capabilities of the programs of hosts, by the host's name. A host that is not named
+    /// here has all, and only such hosts can be used for a second network.
+    pub privileges: BTreeMap<String, Vec<Privilege>>,
 }
 
-/// What a topology is.
-#[derive(Clone)]
-pub struct TopologySpec {
-    /// The boxes before `a` and `b`.
-    pub boxes: [Option<MiddleboxSpec>; 2],
-    /// Half a leg for each of `a`, `b` and `c`: the delay of its link to the core.
-    pub half_legs: [Duration; 3],
-    /// Whether the core checks source addresses, as the broker's network may.
-    pub source_validation: SourceValidation,
-    /// Which version of IP.
-    pub ip: IpVersion,
-    /// What all chance in the fabric follows from.
-    pub entropy: Entropy,
-    /// The capabilities that `a` and `b` have; `None` leaves all.
-    pub privileges: Option<Vec<Privilege>>,
-    /// Where to write a capture of each port.
-    pub captures: Option<PathBuf>,
-}
-
-impl TopologySpec {
-    /// The star without boxes whose legs all take that long.
-    #[must_use]
-    pub fn star(leg: Duration) -> Self {
-        Self {
-            boxes: [None, None],
-            half_legs: [leg / 2; 3],
-            source_validation: SourceValidation::Off,
-            ip: IpVersion::V4,
-            entropy: Entropy::new([0; 32]),
-            privileges: None,
-            captures: None,
-        }
-    }
-}
-
-/// The addresses of a star. Behind a NAT a host has a private one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Addresses {
-    /// Of the hosts `a`, `b` and `c`.
-    pub(crate) hosts: [IpAddr; 3],
-    /// Of the boxes' outsides.
-    pub(crate) boxes: [IpAddr; 2],
-    pub(crate) core: IpAddr,
-}
-
-impl Addresses {
-    fn of(spec: &TopologySpec) -> Self {
-        let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
-        // Networks that are set aside for documentation (RFC 5737, RFC 3849).
-        let v6 = |net, host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, net, 0, 0, 0, 0, host));
-        match spec.ip {
-            IpVersion::V4 => {
-                let behind_nat = |place: usize| {
-                    spec.boxes[place].as_ref().is_some_and(|spec| spec.role == Role::Nat)
-                };
-                Self {
-                    hosts: [
-                        if behind_nat(0) { v4(10, 0, 1, 2) } else { v4(198, 51, 100, 2) },
-                        if behind_nat(1) { v4(10, 0, 2, 2) } else { v4(203, 0, 113, 2) },
-                        v4(192, 0, 2, 2),
-                    ],
-                    boxes: [v4(198, 51, 100, 1), v4(203, 0, 113, 1)],
-                    core: v4(192, 0, 2, 1),
-                }
-            }
-            IpVersion::V6 => Self {
-                hosts: [v6(0xa, 2), v6(0xb, 2), v6(0xc, 2)],
-                boxes: [v6(0xa, 1), v6(0xb, 1)],
-                core: v6(0xc, 1),
-            },
-        }
-    }
-
-    const fn prefix_len(address: IpAddr) -> u8 {
-        match address {
-            IpAddr::V4(_) => 24,
-            IpAddr::V6(_) => 64,
-        }
-    }
-}
-
-/// The names of the hosts, in the order of all arrays of three.
-pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
-
-/// A running star.
+/// A running network.
+#[derive(Debug)]
 pub struct Topology {
-    pub(crate) hosts: [Host; 3],
-    pub(crate) pump: Pump,
-    pub(crate) ports: [simopen_fabric::PortId; 3],
-    pub(crate) addresses: Addresses,
-    pub(crate) clock: Clock,
+    hosts: Vec<Host>,
+    pump: Pump,
+    layout: Layout,
+    clock: Clock,
+    loads: u32,
     /// How long the building took.
     pub built_in: Duration,
 }
 
+/// Where the hosts and boxes of a network are.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The hosts.
+    pub hosts: Vec<simopen_scenario::network::Host>,
+    /// The boxes, machines or kernels.
+    pub boxes: Vec<PlacedBox>,
+}
+
 impl Topology {
-    /// Builds hosts, ports and fabric, and starts the pump.
+    /// Builds hosts, kernel routers and ports, and begins to turn the network.
     ///
     /// # Errors
     ///
-    /// [`LabError::Device`] where the machine lacks a privilege or a device.
-    pub fn build(spec: &TopologySpec, clock: Clock) -> Result<Self, LabError> {
+    /// [`LabError::Device`] where the machine lacks a privilege or a device,
+    /// [`LabError::NotExpressible`] and [`LabError::Nft`] where a kernel cannot be what a box is.
+    pub fn build(
+        network: Network,
+        entropy: Entropy,
+        packets: Packets,
+        options: &TopologyOptions,
+        clock: Clock,
+    ) -> Result<Self, LabError> {
         let started = Instant::now();
-        let addresses = Addresses::of(spec);
-        let building = [0, 1, 2].map(|place| {
-            let address = addresses.hosts[place];
-            Host::build(HostSpec {
-                name: NAMES[place],
-                addresses: vec![(address, Addresses::prefix_len(address))],
-                mtu: MTU,
-                privileges: if place < 2 { spec.privileges.clone() } else { None },
+        let building: Vec<_> = network
+            .hosts
+            .iter()
+            .map(|host| {
+                Host::build(HostSpec {
+                    name: host.name.clone(),
+                    settings: settings(&host.addresses, 0),
+                    mtu: MTU,
+                    privileges: options.privileges.get(&host.name).cloned(),
+                })
             })
-        });
-        let star = plan(spec, &addresses, clock.now())?;
-        let fabric = Fabric::new(star.graph, spec.entropy.clone(), clock.now());
-        let mut ports = Vec::with_capacity(3);
-        let mut finish = |place: usize, building: Result<_, LabError>| {
-            let building: crate::host::Building = building?;
-            let (host, tun) = building.finish()?;
-            ports.push(PumpPort { id: star.ports[place], tun });
-            Ok::<Host, LabError>(host)
-        };
-        let [a, b, c] = building;
-        let hosts = [finish(0, a)?, finish(1, b)?, finish(2, c)?];
-        let pump = Pump::start(fabric, ports, clock, spec.captures.as_deref(), Load::Sparse)?;
-        Ok(Self { hosts, pump, ports: star.ports, addresses, clock, built_in: started.elapsed() })
+            .collect();
+        let mut hosts = Vec::with_capacity(building.len());
+        let mut ports: Vec<Tun> = Vec::with_capacity(building.len());
+        for host in building {
+            let (host, port) = host?.finish()?;
+            hosts.push(host);
+            ports.push(port);
+        }
+        let layout = Layout { hosts: network.hosts.clone(), boxes: network.boxes.clone() };
+        let pump = Pump::start(ports, clock, Load::Sparse)?;
+        let mut topology = Self { hosts, pump, layout, clock, loads: 0, built_in: Duration::ZERO };
+        topology.begin(network, entropy, packets)?;
+        topology.built_in = started.elapsed();
+        Ok(topology)
     }
 
-    /// Runs a job on the host at that place (`a`, `b`, `c`), in its namespace, and waits for what
-    /// it gives.
+    /// Whether the hosts and kernel routers are those that a network needs.
+    #[must_use]
+    pub fn fits(&self, network: &Network) -> bool {
+        let kernels = network.boxes.iter().filter(|placed| is_kernel(placed)).count();
+        kernels == 0
+            && self.hosts.iter().map(Host::name).eq(network.hosts.iter().map(|host| &*host.name))
+    }
+
+    /// Ends all that runs on the hosts and begins to turn another network.
     ///
     /// # Errors
     ///
-    /// [`LabError::ThreadEnded`] where it panicked.
+    /// [`LabError::OtherHosts`] where the network does not [fit](Self::fits), and as
+    /// [`build`](Self::build).
+    pub fn load(
+        &mut self,
+        network: Network,
+        entropy: Entropy,
+        packets: Packets,
+    ) -> Result<(), LabError> {
+        if !self.fits(&network) {
+            return Err(LabError::OtherHosts);
+        }
+        self.loads = self.loads.wrapping_add(1);
+        // A network that is still being turned would carry what ending sockets say.
+        let _ = self.pump.unload();
+        let renewing: Vec<_> = self
+            .hosts
+            .iter()
+            .zip(&network.hosts)
+            .map(|(host, plan)| host.renew(settings(&plan.addresses, self.loads)))
+            .collect();
+        renewing.into_iter().try_for_each(|host| host?.finish())?;
+        self.begin(network, entropy, packets)
+    }
+
+    fn begin(
+        &mut self,
+        network: Network,
+        entropy: Entropy,
+        packets: Packets,
+    ) -> Result<(), LabError> {
+        let Network { graph, hosts, boxes, .. } = network;
+        self.layout = Layout { hosts, boxes };
+        let mut ids: Vec<PortId> = self.layout.hosts.iter().map(|host| host.port).collect();
+        ids.extend(self.layout.kernels().flat_map(|(_, ports)| ports));
+        self.pump.load(Fabric::new(graph, entropy, self.clock.now()), ids, packets)
+    }
+
+    /// Ends the network and gives what is known of it. The hosts go on, cut off from each other.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::ThreadEnded`] where it has ended already.
+    pub fn unload(&self) -> Result<Report, LabError> {
+        self.pump.unload()
+    }
+
+    /// The host of that name.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.name() == name)
+    }
+
+    /// Runs a job on the host of that name, in its namespace, and waits for what it gives.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchHost`], and [`LabError::ThreadEnded`] where the job panicked.
     ///
     /// # Panics
     ///
     /// On a thread that runs an asynchronous runtime.
     pub fn run_on<T: Send + 'static>(
         &self,
-        place: usize,
+        name: &str,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, LabError> {
-        let host = self.hosts.get(place).ok_or(LabError::ThreadEnded("no such host"))?;
+        let host = self.host(name).ok_or_else(|| LabError::NoSuchHost(name.to_owned()))?;
         host.spawn(move || async move { job() })?.wait()
+    }
+
+    /// Changes the network while it is turned, and returns when that is done.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::ThreadEnded`] where there is none any more.
+    pub fn alter<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Fabric, Timestamp) -> T + Send + 'static,
+    ) -> Result<T, LabError> {
+        self.pump.alter(change)
+    }
+
+    /// The thread and the ports.
+    #[must_use]
+    pub const fn pump(&self) -> &Pump {
+        &self.pump
+    }
+
+    /// Where hosts and boxes are.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The clock of everything in it.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
     }
 }
 
-fn plan(spec: &TopologySpec, addresses: &Addresses, now: Timestamp) -> Result<Star<3>, LabError> {
-    let arm = |place: usize| {
-        let delay = LinkSpec::with_delay(spec.half_legs[place]);
-        let link = LinkSpec { rate: Some(RATE), queue: QUEUE, ..delay };
-        let host = addresses.hosts[place];
-        let Some(middlebox) = spec.boxes.get(place).copied().flatten() else {
-            return Arm::new(NAMES[place], &[host], spec.half_legs[place]).with_links(link, link);
-        };
-        let outside = addresses.boxes[place];
-        let routed = match middlebox.role {
-            Role::Nat => vec![outside],
-            Role::Firewall | Role::Transparent | _ => vec![host, outside],
-        };
-        let machine = Middlebox::new(middlebox, outside, derived(&spec.entropy, place), now);
-        let arm = Arm::new(NAMES[place], &routed, spec.half_legs[place]);
-        arm.behind(machine).with_links(link, link)
-    };
-    let core =
-        RouterSpec {
-            addresses: vec![addresses.core],
-            source_validation: spec.source_validation,
-            ..RouterSpec::default()
-        };
-    Ok(Star::new(core, [arm(0), arm(1), arm(2)])?)
+impl Layout {
+    /// The host of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchHost`].
+    pub fn host(&self, name: &str) -> Result<&simopen_scenario::network::Host, LabError> {
+        let found = self.hosts.iter().find(|host| host.name == name);
+        found.ok_or_else(|| LabError::NoSuchHost(name.to_owned()))
+    }
+
+    /// The first address of the host of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuchHost`], also where it has no address.
+    pub fn address(&self, name: &str) -> Result<IpAddr, LabError> {
+        let first = self.host(name)?.addresses.first();
+        first.map(|(address, _)| *address).ok_or_else(|| LabError::NoSuchHost(name.to_owned()))
+    }
+
+    fn kernels(&self) -> impl Iterator<Item = (&PlacedBox, [PortId; 2])> {
+        self.boxes.iter().filter_map(|placed| match placed.place {
+            Place::Kernel { inside, outside } => Some((placed, [inside, outside])),
+            Place::Machine(_) => None,
+        })
+    }
 }
 
-/// Each box gets a stream of its own.
-fn derived(entropy: &Entropy, place: usize) -> Entropy {
-    let mut bytes = entropy.clone().into_bytes();
-    bytes[0] ^= 1 + u8::try_from(place).unwrap_or(u8::MAX - 1);
-    Entropy::new(bytes)
+/// A star whose links carry no more than two processors deliver in time, where they say nothing
+/// else.
+#[must_use]
+pub fn with_rates(star: &Star) -> Star {
+    let links = star.links.map(|link| match link.rate {
+        Some(_) => link,
+        None => LinkSpec { rate: Some(RATE), queue: QUEUE, ..link },
+    });
+    Star { links, ..star.clone() }
+}
+
+const fn is_kernel(placed: &PlacedBox) -> bool {
+    matches!(placed.place, Place::Kernel { .. })
+}
+
+fn settings(addresses: &[(IpAddr, u8)], loads: u32) -> Settings {
+    let window = u16::try_from(loads % WINDOWS).unwrap_or(0);
+    let first = FIRST_PORT + window * PORTS;
+    let local_ports: RangeInclusive<u16> = first..=first + (PORTS - 1);
+    Settings { addresses: addresses.to_vec(), local_ports }
 }

@@ -1,0 +1,299 @@
+//! What the hosts do in an attempt, and what they tell of it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use simopen_broker::consent::ConsentPolicy;
+use simopen_broker::directory::{Directory, User};
+use simopen_broker::{Event as BrokerEvent, Forging};
+use simopen_device::socket::listener_saving_syn;
+use simopen_packet::Timestamp;
+use simopen_peer::{
+    ConnectError, Connection, Incoming, LoginError, Observation, Peer, PeerConfig, SynCaptureWay,
+};
+use simopen_protocol::identity::UserId;
+use simopen_protocol::token::Token;
+use simopen_server::broker::{Builder, Handle};
+use simopen_traversal::Failure;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Trial;
+use crate::error::LabError;
+use crate::exchange::exchange;
+use crate::host::{Host, PORT, Spawned};
+use crate::topology::Topology;
+
+/// Where the broker listens.
+const BROKER_PORT: u16 = 7000;
+
+/// The users, whatever their hosts are called.
+const USERS: [&str; 2] = ["a", "b"];
+
+/// Seeds of the two byte streams.
+const STREAMS: [u64; 2] = [0xa, 0xb];
+
+/// How long a port may take to be proven to the broker once the login is done.
+const PROOF: Duration = Duration::from_secs(5);
+
+/// What the hosts have told.
+pub(super) struct Conducted {
+    pub(super) requested: Timestamp,
+    pub(super) ended: Timestamp,
+    pub(super) ends: [Result<Timestamp, Option<Failure>>; 2],
+    /// Why there was no attempt, if there was none.
+    pub(super) not_begun: Option<String>,
+    pub(super) gather: Option<Duration>,
+    /// What `a` and `b` measured between themselves and the broker.
+    pub(super) round_trips: [Option<Duration>; 2],
+    pub(super) direct: Option<bool>,
+    pub(super) steps: Vec<(Timestamp, String)>,
+    /// By the place of the host in the trial.
+    pub(super) observations: Vec<(usize, Observation)>,
+    pub(super) broker: Vec<BrokerEvent>,
+}
+
+/// A peer that is ready to open connections.
+struct Ready {
+    peer: Peer,
+    incoming: Incoming,
+    gather: Duration,
+}
+
+pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conducted, LabError> {
+    let (broker, broker_events) = start_broker(trial, topology).await?;
+    let (seen, mut observed) = mpsc::unbounded_channel();
+    let logins = [login(trial, topology, 0, seen.clone())?, login(trial, topology, 1, seen)?];
+    let [a, b] = logins;
+    let (a, b) = (a.join().await?, b.join().await?);
+
+    let requested = topology.clock().now();
+    let mut conducted = Conducted {
+        requested,
+        ended: requested,
+        ends: [Err(None), Err(None)],
+        not_begun: None,
+        gather: a.as_ref().ok().map(|ready| ready.gather),
+        round_trips: [&a, &b].map(|login| login.as_ref().ok().map(|ready| ready.peer.round_trip())),
+        direct: None,
+        steps: Vec::new(),
+        observations: Vec::new(),
+        broker: Vec::new(),
+    };
+    match (a, b) {
+        (Ok(a), Ok(b)) => attempt(trial, topology, a, b, &mut conducted).await?,
+        (a, b) => {
+            let errors = [(0, a.err()), (1, b.err())];
+            let words = errors.into_iter().filter_map(|(place, error)| {
+                Some(format!("{} did not log in: {}", trial.hosts[place], error?))
+            });
+            let words: Vec<String> = words.collect();
+            conducted.not_begun = Some(words.join("; "));
+            conducted.ended = topology.clock().now();
+        }
+    }
+    broker.stop().await;
+    while let Ok(observation) = observed.try_recv() {
+        conducted.observations.push(observation);
+    }
+    conducted.broker =
+        std::mem::take(&mut *broker_events.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(conducted)
+}
+
+/// Dials and answers; where there is a connection, proves that it is direct.
+async fn attempt(
+    trial: &Trial,
+    topology: &Topology,
+    Ready { peer: peer_a, .. }: Ready,
+    Ready { peer: peer_b, mut incoming, .. }: Ready,
+    conducted: &mut Conducted,
+) -> Result<(), LabError> {
+    let [host_a, host_b] = ends(trial, topology)?;
+    let technique = trial.technique;
+    conducted.requested = topology.clock().now();
+    let dial = host_a.spawn(move || async move {
+        let connection = peer_a.connect(&user(1), technique).await;
+        (connection, peer_a)
+    })?;
+    let answer = host_b.spawn(move || async move {
+        let connection = incoming.next().await;
+        (connection, incoming)
+    })?;
+    let (dialled, peer_a) = dial.join().await?;
+    let (answered, incoming) = match &dialled {
+        // A responder that was never asked has nothing to say.
+        Err(ConnectError::Failed(failure)) if failure.syns == 0 => {
+            match timeout(Duration::from_secs(1), answer.join()).await {
+                Ok(answered) => {
+                    answered.map(|(connection, incoming)| (connection, Some(incoming)))?
+                }
+                Err(_) => (None, None),
+            }
+        }
+        _ => answer.join().await.map(|(connection, incoming)| (connection, Some(incoming)))?,
+    };
+    match (dialled, answered) {
+        (Ok(a), Some(Ok(b))) => {
+            conducted.ends = [Ok(a.established_at), Ok(b.established_at)];
+            conducted.direct = Some(prove_direct(trial, topology, a, b, conducted).await?);
+        }
+        (a, b) => conducted.ends = [end_of(Some(a)), end_of(b)],
+    }
+    conducted.ended = topology.clock().now();
+    drop((peer_a, peer_b, incoming));
+    Ok(())
+}
+
+fn end_of(
+    connection: Option<Result<Connection, ConnectError>>,
+) -> Result<Timestamp, Option<Failure>> {
+    match connection {
+        Some(Ok(connection)) => Ok(connection.established_at),
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a side failed");
+            Err(error.failure().copied())
+        }
+        None => Err(None),
+    }
+}
+
+/// Bytes both ways; then without the broker, bytes both ways again.
+async fn prove_direct(
+    trial: &Trial,
+    topology: &Topology,
+    mut a: Connection,
+    mut b: Connection,
+    conducted: &mut Conducted,
+) -> Result<bool, LabError> {
+    let [host_a, host_b] = ends(trial, topology)?;
+    let steps = &mut conducted.steps;
+    for (bytes, cut) in [(trial.bytes, false), (trial.bytes_after_cut, true)] {
+        if cut {
+            let broker = topology.layout().host(&trial.hosts[2])?.port;
+            topology.alter(move |fabric, _| fabric.set_port_enabled(broker, false))?;
+            steps.push((topology.clock().now(), "cuts the broker off from the network".into()));
+        }
+        let (from_a, from_b) = (
+            host_a.spawn(move || async move {
+                let done = exchange(&mut a.stream, bytes, STREAMS[0], STREAMS[1]).await;
+                (a, done)
+            })?,
+            host_b.spawn(move || async move {
+                let done = exchange(&mut b.stream, bytes, STREAMS[1], STREAMS[0]).await;
+                (b, done)
+            })?,
+        );
+        let (done_a, done_b);
+        (a, done_a) = from_a.join().await?;
+        (b, done_b) = from_b.join().await?;
+        let kib = bytes / 1024;
+        let words = match done_a.and(done_b) {
+            Ok(()) => format!("{kib} KiB went each way, every byte as sent"),
+            Err(error) => {
+                let words = format!("{kib} KiB each way failed: {error}");
+                steps.push((topology.clock().now(), words));
+                return Ok(false);
+            }
+        };
+        steps.push((topology.clock().now(), words));
+    }
+    Ok(true)
+}
+
+type BrokerEvents = Arc<Mutex<Vec<BrokerEvent>>>;
+
+async fn start_broker(
+    trial: &Trial,
+    topology: &Topology,
+) -> Result<(Handle, BrokerEvents), LabError> {
+    let mut directory = Directory::default();
+    for place in 0..USERS.len() {
+        let communities = ["lab".to_owned()].into();
+        directory.insert(user(place), User { secret: secret(place), communities });
+    }
+    let own = topology.layout().address(&trial.hosts[2])?;
+    let policy = ConsentPolicy {
+        forging: if trial.forging { Forging::Dangerous } else { Forging::Withheld },
+        own: vec![own],
+        networks: Vec::new(),
+    };
+    let clock = topology.clock();
+    let events = BrokerEvents::default();
+    let sink = Arc::clone(&events);
+    let started = named(topology, &trial.hosts[2])?.spawn(move || async move {
+        let listener = listener_saving_syn(SocketAddr::new(own, BROKER_PORT))?;
+        let builder =
+            Builder::new(directory).listen(listener).consent(policy).clock(clock).observe(
+                Box::new(move |event| {
+                    sink.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+                }),
+            );
+        Ok::<_, LabError>(builder.start()?)
+    })?;
+    Ok((started.join().await??, events))
+}
+
+/// Begins to log in the peer of the host at that place in the trial.
+fn login(
+    trial: &Trial,
+    topology: &Topology,
+    place: usize,
+    seen: mpsc::UnboundedSender<(usize, Observation)>,
+) -> Result<Spawned<Result<Ready, NotReady>>, LabError> {
+    let broker = SocketAddr::new(topology.layout().address(&trial.hosts[2])?, BROKER_PORT);
+    let (observer, mut observations) = mpsc::unbounded_channel();
+    let clock = topology.clock();
+    let config = PeerConfig {
+        kernel_ttl: trial.kernel_ttl,
+        start_skew: trial.start_skew[place],
+        capture: trial.tun_route_ttl.map_or(SynCaptureWay::PacketSocket, |syn_ttl| {
+            SynCaptureWay::TunRoute { interface: PORT.into(), syn_ttl }
+        }),
+        icmp_shield: trial.icmp_shield.clone(),
+        login_timeout: trial.login_timeout,
+        clock,
+        observer: Some(observer),
+        ..PeerConfig::new(broker, user(place), secret(place))
+    };
+    named(topology, &trial.hosts[place])?.spawn(move || async move {
+        tokio::spawn(async move {
+            while let Some(observation) = observations.recv().await {
+                // The experiment is over.
+                let _ = seen.send((place, observation));
+            }
+        });
+        let (peer, incoming) = Peer::login(config).await?;
+        let begun = clock.now();
+        // So that the attempt costs no extra round trip: a port is proven beforehand.
+        let ready = timeout(PROOF, peer.ready()).await;
+        ready.ok().and_then(Result::ok).ok_or(NotReady::NoProof)?;
+        Ok(Ready { peer, incoming, gather: clock.now() - begun })
+    })
+}
+
+/// Why a peer cannot begin.
+#[derive(Debug, thiserror::Error)]
+enum NotReady {
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error("no port could be proven to the broker")]
+    NoProof,
+}
+
+fn ends<'lab>(trial: &Trial, topology: &'lab Topology) -> Result<[&'lab Host; 2], LabError> {
+    Ok([named(topology, &trial.hosts[0])?, named(topology, &trial.hosts[1])?])
+}
+
+fn named<'lab>(topology: &'lab Topology, name: &str) -> Result<&'lab Host, LabError> {
+    topology.host(name).ok_or_else(|| LabError::NoSuchHost(name.to_owned()))
+}
+
+fn user(place: usize) -> UserId {
+    UserId::new(USERS[place]).expect("the users' names are proper names")
+}
+
+fn secret(place: usize) -> Token {
+    Token::from_random([USERS[place].as_bytes()[0]; 32])
+}
