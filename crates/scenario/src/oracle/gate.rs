@@ -1,0 +1,289 @@
+//! A box in an imagined run: what its axes say of one packet.
+
+use std::time::Duration;
+
+use simopen_nat::{
+    EarlyPacket, Filtering, IcmpErrors, InboundBareSyn, InvalidOutbound, Mapping, MidStream,
+    MiddleboxSpec, OnIcmpError, OptionRewriting, PortOverloading, Role, TcpTracking,
+    TimestampRewriting, UnsolicitedSyn,
+};
+
+use super::obstacle::Obstacle;
+use super::segment::{Endpoint, Icmp, Kind, Segment};
+use super::session::{Followed, Opened, Session, Side};
+
+/// The peers' ports are drawn from the range of ephemeral ones: no list of services names them.
+const PEER_PORT: u16 = 50_000;
+
+/// What becomes of a packet at a box.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fate {
+    Passes(Segment),
+    Dropped(Obstacle),
+    /// Dropped, and its sender hears this.
+    Answered(Segment, Obstacle),
+}
+
+/// A box before one side.
+#[derive(Debug, Clone)]
+pub(super) struct Gate<'spec> {
+    spec: &'spec MiddleboxSpec,
+    /// The outside endpoint that a mapping of its own towards the other side would get.
+    towards_peer: Endpoint,
+    /// Sessions that may still be opened.
+    room: usize,
+    mappings: Vec<OpenMapping>,
+    sessions: Vec<Session>,
+    /// A stranger's SYN keeps its destination port from a mapping towards this endpoint.
+    taken: Option<Endpoint>,
+}
+
+/// A mapping of the proven port.
+#[derive(Debug, Clone, Copy)]
+struct OpenMapping {
+    own: Endpoint,
+    towards: Scope,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Broker,
+    Peer(Endpoint),
+}
+
+impl<'spec> Gate<'spec> {
+    /// A box whose inside host has proven a port; `room` sessions more may be opened.
+    pub(super) fn new(spec: &'spec MiddleboxSpec, towards_peer: Endpoint, room: usize) -> Self {
+        let proof = OpenMapping { own: Endpoint::Observed, towards: Scope::Broker };
+        Self { spec, towards_peer, room, mappings: vec![proof], sessions: Vec::new(), taken: None }
+    }
+
+    /// A packet of the inside host.
+    pub(super) fn outbound(&mut self, segment: Segment, now: Duration) -> Fate {
+        if self.spec.role == Role::Transparent {
+            return Fate::Passes(segment);
+        }
+        self.forget(now);
+        let remote = segment.destination;
+        let Some(place) = self.sessions.iter().position(|session| session.remote == remote) else {
+            return self.opens(segment, now);
+        };
+        let own = self.sessions[place].own;
+        match self.sessions[place].follow(self.spec, segment, Side::Inside, now) {
+            Followed::Invalid => self.invalid(segment),
+            Followed::Passes => self.leaves(segment, own),
+            Followed::Ends => {
+                self.sessions.remove(place);
+                self.leaves(segment, own)
+            }
+        }
+    }
+
+    /// A packet from outside for the inside host.
+    pub(super) fn inbound(&mut self, segment: Segment, now: Duration) -> Fate {
+        if self.spec.role == Role::Transparent {
+            return Fate::Passes(segment);
+        }
+        self.forget(now);
+        let (own, remote) = (segment.destination, segment.source);
+        let found = self.sessions.iter().position(|one| (one.own, one.remote) == (own, remote));
+        if let Kind::Icmp(error) = segment.kind {
+            return self.error(found, error, segment);
+        }
+        let Some(place) = found else {
+            return self.stranger(segment, now);
+        };
+        match self.sessions[place].follow(self.spec, segment, Side::Outside, now) {
+            Followed::Invalid => self.answer(segment, Obstacle::Invalid),
+            // Tracking has seen it all the same.
+            Followed::Passes if self.drops(segment) => Fate::Dropped(Obstacle::BareSyn),
+            Followed::Passes => self.enters(segment),
+            Followed::Ends => {
+                self.sessions.remove(place);
+                self.enters(segment)
+            }
+        }
+    }
+
+    /// Whether the timestamps that pass are shifted, so that an echo which somebody else has made
+    /// up comes in wrong.
+    pub(super) fn shifts_timestamps(&self) -> bool {
+        self.spec.role != Role::Transparent
+            && self.spec.rewriting.timestamps == TimestampRewriting::Rewritten
+            && self.spec.rewriting.options != OptionRewriting::AllButMssStripped
+    }
+
+    /// An outbound packet without a session.
+    fn opens(&mut self, segment: Segment, now: Duration) -> Fate {
+        let opened = match segment.kind {
+            Kind::Syn => Opened::BySyn,
+            _ if self.spec.tracking == TcpTracking::None => Opened::BySyn,
+            Kind::Ack | Kind::Data if self.spec.mid_stream == MidStream::PickedUp => {
+                Opened::InTheMiddle
+            }
+            Kind::SynAck | Kind::Ack | Kind::Data | Kind::Rst { .. } | Kind::Icmp(_) => {
+                return self.invalid(segment);
+            }
+        };
+        if !self.spec.egress.permits(PEER_PORT) {
+            return Fate::Dropped(Obstacle::Egress);
+        }
+        let Some(own) = self.mapping_towards(segment.destination) else {
+            return Fate::Dropped(Obstacle::Limit);
+        };
+        let session = Session::new(self.spec, own, segment, Side::Inside, opened, now);
+        self.sessions.push(session);
+        self.leaves(segment, own)
+    }
+
+    /// The outside endpoint of the proven port towards a remote one; none where no session more
+    /// may be opened.
+    fn mapping_towards(&mut self, remote: Endpoint) -> Option<Endpoint> {
+        if self.sessions.len() >= self.room {
+            return None;
+        }
+        if self.spec.role != Role::Nat || self.spec.mapping == Mapping::EndpointIndependent {
+            return Some(Endpoint::Observed);
+        }
+        if let Some(open) = self.mappings.iter().find(|one| self.covers(one.towards, remote)) {
+            return Some(open.own);
+        }
+        let is_taken = self.taken == Some(remote) && self.towards_peer == Endpoint::Observed;
+        let own = if is_taken { Endpoint::OtherPort } else { self.towards_peer };
+        self.mappings.push(OpenMapping { own, towards: Scope::Peer(remote) });
+        Some(own)
+    }
+
+    /// Whether packets to a remote endpoint use the mapping of that scope.
+    fn covers(&self, scope: Scope, remote: Endpoint) -> bool {
+        match scope {
+            Scope::Broker => self.spec.mapping == Mapping::EndpointIndependent,
+            Scope::Peer(known) if self.spec.mapping == Mapping::AddressDependent => {
+                known.shares_address(remote)
+            }
+            Scope::Peer(known) => known == remote,
+        }
+    }
+
+    /// An inbound packet without a session: a SYN may open one, the rest is the box's own.
+    fn stranger(&mut self, segment: Segment, now: Duration) -> Fate {
+        let may_open = segment.kind == Kind::Syn || self.spec.tracking == TcpTracking::None;
+        if !may_open || !self.admits(segment) {
+            return self.turn_away(segment);
+        }
+        if self.drops(segment) {
+            return Fate::Dropped(Obstacle::BareSyn);
+        }
+        if self.sessions.iter().any(|session| session.remote == segment.source) {
+            return Fate::Dropped(Obstacle::OtherEndpoint);
+        }
+        if self.sessions.len() >= self.room {
+            return Fate::Dropped(Obstacle::Limit);
+        }
+        let own = segment.destination;
+        let session = Session::new(self.spec, own, segment, Side::Outside, Opened::BySyn, now);
+        self.sessions.push(session);
+        self.enters(segment)
+    }
+
+    /// Whether mapping and filtering let a stranger in (RFC 4787 §5).
+    fn admits(&self, segment: Segment) -> bool {
+        let belongs_to_anybody = self.spec.mapping == Mapping::EndpointIndependent
+            || self.spec.port_overloading == PortOverloading::Off;
+        let is_open = self.mappings.iter().any(|one| {
+            one.own == segment.destination
+                && (belongs_to_anybody || self.covers(one.towards, segment.source))
+        });
+        let is_known = match self.spec.filtering {
+            Filtering::EndpointIndependent => true,
+            Filtering::AddressDependent => self.sessions.iter().any(|session| {
+                session.own == segment.destination && session.remote.shares_address(segment.source)
+            }),
+            // The endpoint that was addressed has a session.
+            _ => false,
+        };
+        is_open && is_known
+    }
+
+    fn turn_away(&mut self, segment: Segment) -> Fate {
+        let fate = self.answer(segment, Obstacle::Stranger);
+        let is_reset = matches!(fate, Fate::Answered(Segment { kind: Kind::Rst { .. }, .. }, _));
+        if segment.kind == Kind::Syn
+            && self.spec.early_packet == EarlyPacket::TakesPort
+            && !is_reset
+        {
+            self.taken = Some(segment.source);
+        }
+        fate
+    }
+
+    /// What the sender of a packet hears that the box takes for its own.
+    fn answer(&self, segment: Segment, obstacle: Obstacle) -> Fate {
+        let unreachable = Kind::Icmp(Icmp::Unreachable);
+        let answer = match self.spec.unsolicited {
+            UnsolicitedSyn::Reset => segment.answered_by_reset(),
+            UnsolicitedSyn::PortUnreachable | UnsolicitedSyn::AdminProhibited => {
+                Some(segment.returned(unreachable))
+            }
+            // Six seconds of silence are longer than an attempt.
+            _ => None,
+        };
+        answer.map_or(Fate::Dropped(obstacle), |answer| Fate::Answered(answer, obstacle))
+    }
+
+    /// An outbound packet that tracking calls invalid.
+    fn invalid(&self, segment: Segment) -> Fate {
+        match self.spec.invalid_outbound {
+            // Without translation it leaves with the source that it has.
+            InvalidOutbound::LeavesUntranslated if self.spec.role != Role::Nat => {
+                Fate::Passes(segment)
+            }
+            InvalidOutbound::AnsweredByRouter => {
+                segment.answered_by_reset().map_or(Fate::Dropped(Obstacle::Invalid), |reset| {
+                    Fate::Answered(reset, Obstacle::Invalid)
+                })
+            }
+            _ => Fate::Dropped(Obstacle::Invalid),
+        }
+    }
+
+    /// An ICMP error that quotes a packet of the inside host.
+    fn error(&mut self, session: Option<usize>, error: Icmp, segment: Segment) -> Fate {
+        let is_filtered = match self.spec.icmp_errors {
+            IcmpErrors::Passed => false,
+            IcmpErrors::TimeExceededFiltered => error == Icmp::TimeExceeded,
+            _ => true,
+        };
+        let Some(place) = session.filter(|_| !is_filtered) else {
+            return Fate::Dropped(Obstacle::Icmp);
+        };
+        if self.spec.on_icmp_error == OnIcmpError::SessionDeleted {
+            self.sessions.remove(place);
+        }
+        Fate::Passes(segment)
+    }
+
+    fn leaves(&self, segment: Segment, own: Endpoint) -> Fate {
+        let source = if self.spec.role == Role::Nat { own } else { segment.source };
+        self.enters(Segment { source, ..segment })
+    }
+
+    fn enters(&self, mut segment: Segment) -> Fate {
+        segment.scales &= self.spec.rewriting.options != OptionRewriting::AllButMssStripped;
+        Fate::Passes(segment)
+    }
+
+    fn drops(&self, segment: Segment) -> bool {
+        segment.kind == Kind::Syn && self.spec.inbound_bare_syn == InboundBareSyn::Dropped
+    }
+
+    /// Ends what has run out. A mapping without sessions closes; the proof's lives as long as its
+    /// connection.
+    fn forget(&mut self, now: Duration) {
+        self.sessions.retain(|session| session.until > now);
+        let sessions = &self.sessions;
+        self.mappings.retain(|one| {
+            one.towards == Scope::Broker || sessions.iter().any(|session| session.own == one.own)
+        });
+    }
+}

@@ -1,0 +1,90 @@
+//! Before anything is opened: whether a peer behind a box reaches the broker and can prove a port.
+
+use std::time::Duration;
+
+use simopen_nat::{
+    IsnRewriting, Mapping, MiddleboxSpec, PortAllocation, PortOverloading, Role, SynProxy,
+    TcpTracking, WhenFull,
+};
+use simopen_protocol::technique::Technique;
+
+/// The port of the broker in every world of this project.
+pub const BROKER_PORT: u16 = 7000;
+
+/// The control connection and the proof of the port.
+const TO_THE_BROKER: usize = 2;
+/// The next port is proven as soon as one is used.
+const SPARE: usize = 1;
+/// As long as connections to the broker may be idle.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What a peer behind a box can do before it opens anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has proven its port; so many sessions more may be opened.
+    Proven { room: usize },
+    /// It cannot.
+    Hopeless(&'static str),
+    /// The box forgets or moves what the attempt rests on, at a time that cannot be known.
+    Unsteady,
+}
+
+/// What can be done behind the box before anything is opened.
+pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
+    if spec.role == Role::Transparent {
+        return Standing::Proven { room: usize::MAX };
+    }
+    if !spec.egress.permits(BROKER_PORT) {
+        return Standing::Hopeless("opens no session to the broker's port");
+    }
+    if has_no_port(spec) {
+        return Standing::Hopeless("has no port for a second session to the broker");
+    }
+    let rewrites =
+        spec.rewriting.isn != IsnRewriting::Kept || spec.rewriting.syn_proxy != SynProxy::Off;
+    let most = [spec.limits.per_host, spec.limits.total].into_iter().flatten().min();
+    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let refuses = spec.limits.when_full == WhenFull::Refused;
+    if most < TO_THE_BROKER && refuses {
+        return Standing::Hopeless("opens too few sessions for the broker");
+    }
+    if technique.needs_forging() && rewrites {
+        return Standing::Hopeless(
+            "rewrites sequence numbers, so the port cannot be proven for forging",
+        );
+    }
+    let is_full = most <= TO_THE_BROKER && refuses;
+    if forgets(spec) || (most <= TO_THE_BROKER + SPARE && !is_full) {
+        return Standing::Unsteady;
+    }
+    Standing::Proven { room: most.saturating_sub(TO_THE_BROKER + SPARE) }
+}
+
+/// Whether the block of ports is too small for two connections to the broker.
+fn has_no_port(spec: &MiddleboxSpec) -> bool {
+    let (PortAllocation::Block { size } | PortAllocation::RandomInBlock { size }) =
+        spec.port_allocation
+    else {
+        return false;
+    };
+    spec.role == Role::Nat && usize::from(size.max(1)) < TO_THE_BROKER
+}
+
+/// Whether an idle connection to the broker, or the whole of a session, may be forgotten while it
+/// is needed.
+fn forgets(spec: &MiddleboxSpec) -> bool {
+    let timers = &spec.timers;
+    let bounds = [timers.established, timers.unacknowledged, timers.retransmitting];
+    let bounds = if spec.tracking == TcpTracking::None { &bounds[..1] } else { &bounds[..] };
+    let kills = spec.idle_killer.is_some_and(|killer| killer.after < IDLE);
+    let crowded = match spec.port_allocation {
+        PortAllocation::Block { size } | PortAllocation::RandomInBlock { size } => {
+            usize::from(size) < TO_THE_BROKER + SPARE + 1
+                && spec.role == Role::Nat
+                && (spec.mapping != Mapping::EndpointIndependent
+                    || spec.port_overloading == PortOverloading::Off)
+        }
+        _ => false,
+    };
+    kills || crowded || bounds.iter().any(|bound| *bound < IDLE)
+}
