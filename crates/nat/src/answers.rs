@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use simopen_packet::{IcmpError, Packet, Timestamp, error_quoting, reset_answering};
+use simopen_packet::{IcmpError, Packet, TcpBuilder, Timestamp, error_quoting, reset_answering};
 
 use crate::endpoint::{Endpoint, Side};
 use crate::spec::HOLD_TIME;
@@ -59,6 +59,26 @@ impl Answers {
             Ok(_) | Err(_) => from,
         };
         self.queue(side, |buffer| error_quoting(error, from, offending, buffer))
+    }
+
+    /// Queues a segment without options and payload; false if the queue is full.
+    pub(crate) fn segment(&mut self, side: Side, builder: &TcpBuilder) -> bool {
+        self.queue(side, |buffer| builder.emit(&[], &[], buffer).ok())
+    }
+
+    /// How many answers wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The answer at a place of the queue and its side, to be changed.
+    pub(crate) fn waiting_at(&mut self, place: usize) -> Option<&mut (Side, Vec<u8>)> {
+        self.waiting.get_mut(place)
+    }
+
+    /// Counts answers that were lost elsewhere.
+    pub(crate) const fn note_lost(&mut self, count: u64) {
+        self.lost += count;
     }
 
     /// Holds a SYN for [`HOLD_TIME`]; one that is held already keeps its time.

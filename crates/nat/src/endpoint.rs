@@ -33,6 +33,12 @@ impl Address {
         }
     }
 
+    /// The address that lies this many behind it.
+    #[inline(always)]
+    pub(crate) const fn plus(self, offset: u8) -> Self {
+        Self { high: self.high, low: self.low.wrapping_add(offset as u64) }
+    }
+
     #[inline]
     const fn of_v4(v4: Ipv4Addr) -> Self {
         Self { high: 0, low: MAPPED | v4.to_bits() as u64 }
@@ -61,6 +67,9 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// The first of all in their order.
+    pub(crate) const LOWEST: Self = Self { address: Address::UNSPECIFIED, port: 0 };
+
     /// The endpoint of an address and a port.
     #[inline]
     pub(crate) const fn new(address: IpAddr, port: u16) -> Self {

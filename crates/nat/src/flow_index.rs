@@ -7,6 +7,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::Rng;
+
 use crate::endpoint::{Endpoint, Flow};
 
 /// Slots of an empty table.
@@ -19,15 +22,15 @@ const EMPTY: u64 = u64::MAX;
 pub(crate) struct FlowHash(pub(crate) u32);
 
 /// The key of the hash.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FlowHasher {
     keys: [u64; 6],
 }
 
 impl FlowHasher {
-    /// A hasher with the given key.
-    pub(crate) const fn new(keys: [u64; 6]) -> Self {
-        Self { keys }
+    /// A hasher with a fresh key.
+    pub(crate) fn drawn(generator: &mut ChaCha20Rng) -> Self {
+        Self { keys: core::array::from_fn(|_| generator.next_u64()) }
     }
 
     /// Hashes a flow.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use simopen_packet::{IcmpError, TcpFlags, Timestamp};
 
 use crate::endpoint::Side;
+use crate::flow_protocol::FlowProtocol;
 use crate::tcp_tracking::state::TcpState;
 
 /// How many entries the ring holds.
@@ -26,11 +27,13 @@ pub enum DropReason {
     Malformed,
     /// It is a fragment.
     Fragment,
-    /// It is neither TCP nor an ICMP error.
+    /// It is neither TCP nor UDP nor ICMP echo nor an ICMP error that quotes one of them.
     UnsupportedProtocol,
-    /// It came from outside and is not addressed to the box's outside address.
+    /// The box lets nothing of its protocol pass.
+    ProtocolBlocked,
+    /// It came from outside and is not addressed to an outside address of the box.
     NotAddressedHere,
-    /// It came from inside and is addressed to the box's outside address.
+    /// It came from inside and is addressed to an outside address of the box.
     Hairpin,
     /// No mapping has the outside endpoint that it is addressed to.
     NoMapping,
@@ -60,11 +63,19 @@ pub enum DropReason {
     FlowInUse,
     /// An ICMP error that quotes no packet of a session.
     IcmpWithoutSession,
+    /// An ICMP error of a kind that does not pass.
+    IcmpFiltered,
+    /// No session may be opened to that destination.
+    EgressDenied,
+    /// There are as many sessions as there may be.
+    SessionLimit,
+    /// It belongs to a handshake that the box makes itself.
+    SynProxied,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub(crate) const COUNT: usize = Self::IcmpWithoutSession as usize + 1;
+    pub(crate) const COUNT: usize = Self::SynProxied as usize + 1;
 }
 
 impl fmt::Display for DropReason {
@@ -73,6 +84,7 @@ impl fmt::Display for DropReason {
             Self::Malformed => "malformed",
             Self::Fragment => "fragment",
             Self::UnsupportedProtocol => "unsupported protocol",
+            Self::ProtocolBlocked => "protocol blocked",
             Self::NotAddressedHere => "not addressed to the box",
             Self::Hairpin => "hairpin",
             Self::NoMapping => "no mapping",
@@ -89,6 +101,10 @@ impl fmt::Display for DropReason {
             Self::PortsExhausted => "ports exhausted",
             Self::FlowInUse => "endpoints in use by another session",
             Self::IcmpWithoutSession => "ICMP error without session",
+            Self::IcmpFiltered => "ICMP error filtered",
+            Self::EgressDenied => "egress denied",
+            Self::SessionLimit => "session limit reached",
+            Self::SynProxied => "handshake made by the box",
         })
     }
 }
@@ -123,6 +139,10 @@ pub enum EndCause {
     IcmpError,
     /// A SYN opened a new session on the same endpoints.
     Reopened,
+    /// The idle killer.
+    IdleKilled,
+    /// A newer session took its place.
+    Evicted,
 }
 
 /// What the box itself answered. May grow.
@@ -191,6 +211,24 @@ pub enum JournalEvent {
         /// Why it was not translated.
         reason: DropReason,
     },
+    /// A session of a protocol without connections was opened from this side.
+    FlowCreated {
+        /// Which protocol.
+        protocol: FlowProtocol,
+        /// Its endpoints.
+        session: SessionEndpoints,
+        /// Who opened it.
+        by: Side,
+    },
+    /// A session of a protocol without connections ended.
+    FlowEnded {
+        /// Which protocol.
+        protocol: FlowProtocol,
+        /// Its endpoints.
+        session: SessionEndpoints,
+        /// Why.
+        cause: EndCause,
+    },
     /// The box started anew and lost its tables.
     Rebooted {
         /// How many sessions it lost.
@@ -242,6 +280,12 @@ impl fmt::Display for JournalEntry {
             JournalEvent::Refused { packet, reason } => write!(f, "refused {packet}: {reason}"),
             JournalEvent::LeftUntranslated { packet, reason } => {
                 write!(f, "left untranslated {packet}: {reason}")
+            }
+            JournalEvent::FlowCreated { protocol, session, by } => {
+                write!(f, "created {protocol} {session} from {by:?}")
+            }
+            JournalEvent::FlowEnded { protocol, session, cause } => {
+                write!(f, "ended {protocol} {session}: {cause:?}")
             }
             JournalEvent::Rebooted { sessions } => write!(f, "rebooted, lost {sessions} sessions"),
             JournalEvent::Answered { to, answer: OwnAnswer::Reset } => {

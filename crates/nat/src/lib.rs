@@ -63,14 +63,21 @@ extern crate alloc;
 extern crate std;
 
 mod answers;
+mod bindings;
+mod census;
+mod datagram_sessions;
 mod endpoint;
 mod filtering;
 mod flow_index;
+mod flow_protocol;
 mod journal;
 mod mapping;
 mod middlebox;
 mod port_allocation;
+mod port_set;
 pub mod preset;
+mod reservations;
+mod rewriter;
 mod session;
 pub mod spec;
 mod stats;
@@ -80,6 +87,7 @@ mod timers;
 pub use answers::MAX_ANSWER_LEN;
 pub use endpoint::Side;
 pub use filtering::Filtering;
+pub use flow_protocol::FlowProtocol;
 pub use journal::{
     DropReason, EndCause, JOURNAL_CAPACITY, JournalEntry, JournalEvent, OwnAnswer, PacketSummary,
     SessionEndpoints,

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Address, Endpoint};
-use crate::port_allocation::{PortOverloading, PortSet, search_order};
+use crate::port_allocation::{PortAllocation, PortOverloading};
+use crate::port_set::{PortRange, PortSet};
+use crate::reservations::Reservations;
 
 /// Which outbound packets of one inside endpoint share one outside endpoint. May grow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -53,33 +55,52 @@ pub(crate) struct OpenMapping {
     pub(crate) external: Endpoint,
     scope: Scope,
     sessions: u32,
+    /// Counts up with each mapping of the box.
+    number: u64,
 }
 
-/// All open mappings of a box.
+/// All open mappings of one protocol of a box.
 #[derive(Clone, Debug)]
 pub(crate) struct Mappings {
     overloading: PortOverloading,
     behaviour: Mapping,
+    /// The first outside address, or none where nothing is translated.
+    base: Option<Address>,
     open: Vec<OpenMapping>,
     free: Vec<MappingId>,
     by_inside: BTreeMap<(Endpoint, Scope), MappingId>,
     by_external: BTreeMap<(Endpoint, Scope), MappingId>,
-    /// The outside ports in use, where each has one owner; a firewall, which has many outside
-    /// addresses, never asks.
-    taken: PortSet,
+    /// Mappings by inside endpoint and age; kept only where the latest one lends its outside
+    /// endpoint to the next.
+    by_age: Option<BTreeMap<(Endpoint, u64), MappingId>>,
+    opened: u64,
+    /// The ports in use of each outside address, from the first on.
+    taken: Vec<PortSet>,
+    /// Outside endpoints that something else has for a time.
+    reservations: Reservations,
 }
 
 impl Mappings {
-    /// An empty table.
-    pub(crate) fn new(behaviour: Mapping, overloading: PortOverloading) -> Self {
+    /// An empty table. `base` is the first outside address, or none where nothing is translated.
+    pub(crate) fn new(
+        behaviour: Mapping,
+        overloading: PortOverloading,
+        allocation: PortAllocation,
+        base: Option<Address>,
+    ) -> Self {
+        let lends = overloading == PortOverloading::ByRemote && allocation.keeps_ports();
         Self {
             overloading,
             behaviour,
+            base,
             open: Vec::new(),
             free: Vec::new(),
             by_inside: BTreeMap::new(),
             by_external: BTreeMap::new(),
-            taken: PortSet::new(),
+            by_age: lends.then(BTreeMap::new),
+            opened: 0,
+            taken: Vec::new(),
+            reservations: Reservations::default(),
         }
     }
 
@@ -93,18 +114,50 @@ impl Mappings {
         self.by_external.get(&(external, self.external_scope(remote))).copied()
     }
 
-    /// The first port from `start` on that a new mapping towards `remote` may take at `address`.
+    /// The outside endpoint of the latest mapping of an inside endpoint, if it lends it and it is
+    /// free towards `remote`.
+    pub(crate) fn lent(&self, inside: Endpoint, remote: Endpoint) -> Option<Endpoint> {
+        let by_age = self.by_age.as_ref()?;
+        let (_, latest) = by_age.range((inside, 0)..=(inside, u64::MAX)).next_back()?;
+        let external = self.get(*latest).external;
+        self.is_free(external, remote).then_some(external)
+    }
+
+    /// The first port of a range, from `start` on, that a new mapping towards `remote` may take at
+    /// `address`.
     pub(crate) fn next_free_port(
         &self,
         address: Address,
+        range: PortRange,
         start: u16,
         remote: Endpoint,
     ) -> Option<u16> {
-        match self.overloading {
-            PortOverloading::Off => self.taken.next_free(start),
-            PortOverloading::ByRemote => search_order(start)
-                .find(|port| self.inbound(Endpoint { address, port: *port }, remote).is_none()),
+        if self.overloading == PortOverloading::Off && self.reservations.is_empty() {
+            return match self.taken.get(self.place_of(address)) {
+                Some(taken) => taken.next_free(range, start),
+                None => PortSet::new().next_free(range, start),
+            };
         }
+        range.from(start).find(|port| self.is_free(Endpoint { address, port: *port }, remote))
+    }
+
+    /// Whether a new mapping towards `remote` may have an outside endpoint.
+    fn is_free(&self, external: Endpoint, remote: Endpoint) -> bool {
+        match self.overloading {
+            PortOverloading::Off => {
+                let taken = self.taken.get(self.place_of(external.address));
+                !taken.is_some_and(|taken| taken.contains(external.port))
+                    && !self.reservations.has_port(external)
+            }
+            PortOverloading::ByRemote => {
+                self.inbound(external, remote).is_none() && !self.reservations.has(external, remote)
+            }
+        }
+    }
+
+    /// Which of the box's outside addresses this is, counted from the first.
+    fn place_of(&self, address: Address) -> usize {
+        self.base.map_or(0, |base| address.low.wrapping_sub(base.low) as usize)
     }
 
     /// Opens a mapping that has no session yet; `external` must be free.
@@ -115,9 +168,19 @@ impl Mappings {
         remote: Endpoint,
     ) -> MappingId {
         let scope = self.behaviour.scope(remote);
-        let mapping = OpenMapping { inside, external, scope, sessions: 0 };
-        let id = self.store(mapping);
-        self.taken.insert(external.port);
+        self.opened += 1;
+        let number = self.opened;
+        let id = self.store(OpenMapping { inside, external, scope, sessions: 0, number });
+        if let Some(by_age) = &mut self.by_age {
+            by_age.insert((inside, number), id);
+        }
+        if self.base.is_some() && self.overloading == PortOverloading::Off {
+            let place = self.place_of(external.address);
+            if self.taken.len() <= place {
+                self.taken.resize(place + 1, PortSet::new());
+            }
+            self.taken[place].insert(external.port);
+        }
         self.by_inside.insert((inside, scope), id);
         self.by_external.insert((external, self.external_scope(remote)), id);
         id
@@ -133,18 +196,35 @@ impl Mappings {
         self.open[id as usize].sessions += 1;
     }
 
-    /// Takes a session from a mapping and closes it with its last one.
-    pub(crate) fn release(&mut self, id: MappingId) {
+    /// Takes a session from a mapping and closes it with its last one; then says whose it was.
+    pub(crate) fn release(&mut self, id: MappingId) -> Option<Endpoint> {
         let mapping = &mut self.open[id as usize];
         mapping.sessions -= 1;
         if mapping.sessions > 0 {
-            return;
+            return None;
         }
         let mapping = *mapping;
-        self.taken.remove(mapping.external.port);
+        let place = self.place_of(mapping.external.address);
+        if let Some(taken) = self.taken.get_mut(place) {
+            taken.remove(mapping.external.port);
+        }
+        if let Some(by_age) = &mut self.by_age {
+            by_age.remove(&(mapping.inside, mapping.number));
+        }
         self.by_inside.remove(&(mapping.inside, mapping.scope));
         self.by_external.remove(&(mapping.external, self.stored_scope(mapping.scope)));
         self.free.push(id);
+        Some(mapping.inside)
+    }
+
+    /// Outside endpoints that something else has for a time.
+    pub(crate) const fn reservations(&self) -> &Reservations {
+        &self.reservations
+    }
+
+    /// The same, to be changed.
+    pub(crate) const fn reservations_mut(&mut self) -> &mut Reservations {
+        &mut self.reservations
     }
 
     /// How many mappings are open.

@@ -1,26 +1,29 @@
 //! The middlebox: one machine that takes packets from two sides and says what becomes of each.
 
+mod datagrams;
+mod detour;
+mod hairpin;
 mod icmp_errors;
 mod opening;
+mod sessions;
+mod strangers;
 
 use core::net::IpAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use simopen_packet::{
-    Entropy, IcmpError, Layout, Packet, TcpFlags, TcpSegment, Timestamp, Transport,
-};
+use simopen_packet::{Entropy, Layout, Packet, TcpFlags, TcpSegment, Timestamp, Transport};
 
 use crate::answers::Answers;
-use crate::endpoint::{Address, Endpoint, Flow, Side, addresses};
-use crate::filtering::{Contacts, Filtering};
+use crate::bindings::{Bindings, Outside};
+use crate::census::Census;
+use crate::datagram_sessions::DatagramSessions;
+use crate::endpoint::{Endpoint, Flow, Side, addresses};
 use crate::flow_index::FlowHasher;
-use crate::journal::{
-    DropReason, EndCause, Journal, JournalEntry, JournalEvent, OwnAnswer, PacketSummary,
-};
-use crate::mapping::Mappings;
+use crate::journal::{DropReason, EndCause, Journal, JournalEntry, JournalEvent, PacketSummary};
+use crate::rewriter::Rewriter;
 use crate::session::Sessions;
-use crate::spec::{InboundBareSyn, InvalidOutbound, MiddleboxSpec, Role, UnsolicitedSyn};
+use crate::spec::{Hairpin, InboundBareSyn, InvalidOutbound, MiddleboxSpec, Refresh, Role};
 use crate::stats::Stats;
 use crate::tcp_tracking::lifetime::Lifetimes;
 use crate::tcp_tracking::state::TcpState;
@@ -47,6 +50,8 @@ pub enum Timer {
     Session,
     /// A held SYN is to be answered.
     HeldSyn,
+    /// What an early packet left behind ends.
+    EarlyPacket,
 }
 
 /// One NAT or firewall between an inside and an outside.
@@ -59,10 +64,18 @@ pub struct Middlebox {
     spec: MiddleboxSpec,
     external: IpAddr,
     lifetimes: Lifetimes,
-    generator: ChaCha20Rng,
+    /// Whether packets from each side prolong sessions.
+    refreshed_by: [bool; 2],
+    /// Whether packets may need more than translation, or may turn back.
+    detours: bool,
     sessions: Sessions,
-    mappings: Mappings,
-    contacts: Contacts,
+    tcp: Bindings,
+    datagrams: DatagramSessions,
+    udp: Bindings,
+    echo: Bindings,
+    outside: Outside,
+    rewriter: Rewriter,
+    census: Census,
     answers: Answers,
     journal: Journal,
     stats: Stats,
@@ -74,6 +87,8 @@ enum Decision {
     AsItIs,
     /// The source of a segment from inside, the destination of one from outside.
     Segment(Layout, Endpoint),
+    /// The same for a UDP datagram or an ICMP echo message.
+    Datagram(Layout, Endpoint),
     /// The same for an ICMP error, and the other end of the packet that it quotes.
     Quote(Layout, Endpoint),
     Untranslated(DropReason),
@@ -86,20 +101,27 @@ impl Middlebox {
     #[must_use]
     pub fn new(spec: MiddleboxSpec, external: IpAddr, entropy: Entropy, now: Timestamp) -> Self {
         let _ = now;
-        let mut generator = ChaCha20Rng::from_seed(entropy.into_bytes());
-        let hasher = FlowHasher::new(core::array::from_fn(|_| generator.next_u64()));
-        let translated_to = match spec.role {
-            Role::Nat => Some(Address::new(external)),
-            Role::Firewall | Role::Transparent => None,
-        };
+        let generator = ChaCha20Rng::from_seed(entropy.into_bytes());
+        let mut outside = Outside::new(&spec, external, generator);
+        let base = outside.base();
+        let hasher = FlowHasher::drawn(&mut outside.generator);
+        let rewriter = Rewriter::new(spec.rewriting, &mut outside.generator);
+        let datagrams = || Bindings::new(spec.udp.mapping, spec.udp.filtering, &spec, base);
         Self {
             spec,
             external,
-            lifetimes: Lifetimes::new(&spec.timers),
-            generator,
-            sessions: Sessions::new(translated_to, hasher),
-            mappings: Mappings::new(spec.mapping, spec.port_overloading),
-            contacts: Contacts::default(),
+            lifetimes: Lifetimes::new(&spec.timers, spec.idle_killer),
+            refreshed_by: [spec.refresh != Refresh::Inbound, spec.refresh != Refresh::Outbound],
+            detours: rewriter.is_active()
+                || (spec.role == Role::Nat && spec.hairpin != Hairpin::Off),
+            sessions: Sessions::new(base, hasher),
+            tcp: Bindings::new(spec.mapping, spec.filtering, &spec, base),
+            datagrams: DatagramSessions::default(),
+            udp: datagrams(),
+            echo: datagrams(),
+            outside,
+            rewriter,
+            census: Census::new(spec.limits),
             answers: Answers::default(),
             journal: Journal::default(),
             stats: Stats::new(),
@@ -111,6 +133,15 @@ impl Middlebox {
     /// `packet` is one whole IP packet. Whatever it holds, nothing panics; what cannot be read is
     /// dropped as malformed.
     pub fn handle_packet(&mut self, from: Side, packet: &mut [u8], now: Timestamp) -> Verdict {
+        if self.detours {
+            return self.handle_detour(from, packet, now);
+        }
+        self.pass(from, packet, now)
+    }
+
+    /// A packet goes to the other side and is translated at most.
+    #[inline(always)]
+    fn pass(&mut self, from: Side, packet: &mut [u8], now: Timestamp) -> Verdict {
         match self.look(from, packet, now) {
             Step::Everyday(layout, to) => {
                 if self.spec.role == Role::Nat {
@@ -126,11 +157,14 @@ impl Middlebox {
     /// Ends what has run out by `now`. Calling it early or late or twice does no harm.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         while let Some(id) = self.sessions.next_expired(now) {
-            self.end_session(id, EndCause::Expired, now);
+            self.expire_session(id, now);
         }
-        while let Some(remote) = self.answers.answer_held(self.external, now) {
-            self.note_answer(remote, OwnAnswer::Icmp(IcmpError::PortUnreachable), now);
+        while let Some(key) = self.datagrams.next_expired(now) {
+            self.end_datagrams(key, EndCause::Expired, now);
         }
+        self.tcp.reservations_mut().expire(now);
+        self.udp.reservations_mut().expire(now);
+        self.answer_held(now);
     }
 
     /// Writes the next packet of the box's own into `buffer` and says on which side it leaves and
@@ -143,11 +177,13 @@ impl Middlebox {
     /// be sent. The journal and the figures stay.
     pub fn reboot(&mut self, now: Timestamp) {
         let lost = self.session_count() as u64;
-        let hasher = FlowHasher::new(core::array::from_fn(|_| self.generator.next_u64()));
-        self.sessions = Sessions::new(self.sessions.external(), hasher);
-        self.mappings = Mappings::new(self.spec.mapping, self.spec.port_overloading);
-        self.contacts = Contacts::default();
-        self.answers = Answers::default();
+        let mut entropy = [0; 32];
+        self.outside.generator.fill_bytes(&mut entropy);
+        let entropy = Entropy::new(entropy);
+        let (journal, stats) = (core::mem::take(&mut self.journal), self.stats);
+        let answers_lost = self.answers.lost();
+        *self = Self { journal, stats, ..Self::new(self.spec, self.external, entropy, now) };
+        self.answers.note_lost(answers_lost);
         self.stats.sessions_ended += lost;
         self.journal.write(now, JournalEvent::Rebooted { sessions: lost });
     }
@@ -155,12 +191,16 @@ impl Middlebox {
     /// The next deadline and what it is for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
-        let session = self.sessions.next_deadline().map(|at| (at, Timer::Session));
-        let held = self.answers.next_due().map(|at| (at, Timer::HeldSyn));
-        match (session, held) {
-            (Some(session), Some(held)) => Some(if held.0 < session.0 { held } else { session }),
-            (session, held) => session.or(held),
-        }
+        let early = [&self.tcp, &self.udp].map(|bindings| bindings.reservations().next_end());
+        let deadlines = [
+            (self.sessions.next_deadline(), Timer::Session),
+            (self.datagrams.next_deadline(), Timer::Session),
+            (self.answers.next_due(), Timer::HeldSyn),
+            (early[0], Timer::EarlyPacket),
+            (early[1], Timer::EarlyPacket),
+        ];
+        let deadlines = deadlines.into_iter().filter_map(|(at, timer)| Some((at?, timer)));
+        deadlines.min_by_key(|(at, _)| *at)
     }
 
     /// Takes the oldest entry of the journal.
@@ -209,24 +249,25 @@ impl Middlebox {
         address == self.external || self.external_addresses().any(|own| own == address)
     }
 
-    /// How many sessions are open.
+    /// How many sessions are open, of all protocols.
     #[must_use]
-    pub const fn session_count(&self) -> usize {
-        self.sessions.len()
+    pub fn session_count(&self) -> usize {
+        self.sessions.len() + self.datagrams.len()
     }
 
-    /// How many mappings are open.
+    /// How many mappings are open, of all protocols.
     #[must_use]
     pub fn mapping_count(&self) -> usize {
-        self.mappings.len()
+        [&self.tcp, &self.udp, &self.echo].map(Bindings::mapping_count).iter().sum()
     }
 
     /// Whether no state of any kind is left: no session, mapping, timer, held SYN or answer.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.sessions.is_empty()
-            && self.mappings.len() == 0
-            && self.contacts.is_empty()
+            && self.datagrams.len() == 0
+            && [&self.tcp, &self.udp, &self.echo].into_iter().all(Bindings::is_empty)
+            && self.outside.ports.is_empty()
             && self.answers.is_empty()
     }
 
@@ -241,7 +282,7 @@ impl Middlebox {
         let external = self.sessions.external();
         let session = self.sessions.get_mut(id);
         if session.deadline <= now {
-            self.end_session(id, EndCause::Expired, now);
+            self.expire_session(id, now);
             return Step::Rare(None);
         }
         let rules = Rules {
@@ -256,7 +297,9 @@ impl Middlebox {
         let Outcome::Accepted(lifetime) = outcome else {
             return Step::Rare(Some(Met { id, old, new, outcome }));
         };
-        let must_be_armed = lifetime.is_some_and(|lifetime| session.refresh(lifetime.from(now)));
+        let prolongs = self.refreshed_by[from as usize] || old != new;
+        let must_be_armed =
+            prolongs && lifetime.is_some_and(|lifetime| session.refresh(lifetime.from(now)));
         let to = session.near(from.other(), external);
         if must_be_armed {
             self.sessions.arm(id);
@@ -280,6 +323,7 @@ impl Middlebox {
         match self.decide(from, packet, met, now) {
             Decision::AsItIs => {}
             Decision::Segment(layout, to) => translate(from, packet, layout, to),
+            Decision::Datagram(layout, to) => translate_datagram(from, packet, layout, to),
             Decision::Quote(layout, to) => translate_quote(from, packet, layout, to),
             Decision::Untranslated(reason) => {
                 let packet = summary(from, packet);
@@ -287,15 +331,18 @@ impl Middlebox {
                 self.stats.untranslated += 1;
                 return Verdict::Untranslated;
             }
-            Decision::Drop(reason) => {
-                let packet = summary(from, packet);
-                self.journal.write(now, JournalEvent::Refused { packet, reason });
-                self.stats.count_drop(reason);
-                return Verdict::Drop(reason);
-            }
+            Decision::Drop(reason) => return self.refuse(from, packet, reason, now),
         }
         self.stats.forwarded += 1;
         Verdict::Forward
+    }
+
+    /// Writes down that a packet goes no further.
+    fn refuse(&mut self, from: Side, packet: &[u8], reason: DropReason, now: Timestamp) -> Verdict {
+        let packet = summary(from, packet);
+        self.journal.write(now, JournalEvent::Refused { packet, reason });
+        self.stats.count_drop(reason);
+        Verdict::Drop(reason)
     }
 
     fn decide(&mut self, from: Side, bytes: &[u8], met: Option<Met>, now: Timestamp) -> Decision {
@@ -313,9 +360,11 @@ impl Middlebox {
                 Some(met) => self.follow_up(met, from, packet, bytes, now),
                 None => self.handle_stranger(from, packet, segment, bytes, now),
             },
-            Transport::Icmp(message) => self.handle_icmp(from, packet, message, now),
+            Transport::Icmp(message) if message.quoted.is_some() => {
+                self.handle_icmp_error(from, packet, message, now)
+            }
             Transport::Fragment => Decision::Drop(DropReason::Fragment),
-            Transport::Other => Decision::Drop(DropReason::UnsupportedProtocol),
+            Transport::Icmp(_) | Transport::Other => self.handle_datagram(from, packet, bytes, now),
         }
     }
 
@@ -332,22 +381,15 @@ impl Middlebox {
             return Decision::Drop(DropReason::Malformed);
         };
         if let Some(reason) = self.misaddressed(flow) {
+            if from == Side::Inside {
+                self.answer_stranger(from, packet, bytes, now);
+            }
             return Decision::Drop(reason);
         }
         match from {
             Side::Inside => self.open_outbound(flow, packet, segment, now),
             Side::Outside => self.open_inbound(flow, packet, segment, bytes, now),
         }
-    }
-
-    /// The session of a flow, unless its time is over.
-    fn find_live(&mut self, flow: &Flow, now: Timestamp) -> Option<u32> {
-        let id = self.sessions.find(flow)?;
-        if self.sessions.get(id).deadline > now {
-            return Some(id);
-        }
-        self.end_session(id, EndCause::Expired, now);
-        None
     }
 
     /// What remains to be done after a segment of a session that was no everyday one.
@@ -411,7 +453,7 @@ impl Middlebox {
         match from {
             Side::Inside => self.invalid_outbound(packet, reason, now),
             Side::Outside => {
-                self.answer_stranger(packet, bytes, now);
+                self.answer_stranger(from, packet, bytes, now);
                 Decision::Drop(reason)
             }
         }
@@ -432,69 +474,16 @@ impl Middlebox {
         Decision::Drop(reason)
     }
 
-    /// Answers an inbound packet that belongs to no session, as the specification has it.
-    fn answer_stranger(&mut self, packet: &Packet<'_>, bytes: &[u8], now: Timestamp) {
-        let Some(remote) = packet.source_endpoint() else { return };
-        let remote = Endpoint::new(remote.ip(), remote.port());
-        let (answer, sent) = match self.spec.unsolicited {
-            UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable => return,
-            UnsolicitedSyn::Reset => (OwnAnswer::Reset, self.answers.reset(Side::Outside, packet)),
-            UnsolicitedSyn::PortUnreachable => self.unreachable(IcmpError::PortUnreachable, bytes),
-            UnsolicitedSyn::AdminProhibited => self.unreachable(IcmpError::AdminProhibited, bytes),
-        };
-        if sent {
-            self.note_answer(remote, answer, now);
-        }
-    }
-
-    /// Answers an invalid segment from inside with an RST in the remote endpoint's name.
-    fn reset_inside(&mut self, packet: &Packet<'_>, now: Timestamp) {
-        let Some(sender) = packet.source_endpoint() else { return };
-        if self.answers.reset(Side::Inside, packet) {
-            let sender = Endpoint::new(sender.ip(), sender.port());
-            self.note_answer(sender, OwnAnswer::Reset, now);
-        }
-    }
-
-    fn unreachable(&mut self, error: IcmpError, bytes: &[u8]) -> (OwnAnswer, bool) {
-        let sent = self.answers.icmp(Side::Outside, error, self.external, bytes);
-        (OwnAnswer::Icmp(error), sent)
-    }
-
-    fn note_answer(&mut self, remote: Endpoint, answer: OwnAnswer, now: Timestamp) {
-        let to = remote.to_socket_addr();
-        self.stats.answered += 1;
-        self.journal.write(now, JournalEvent::Answered { to, answer });
-    }
-
     /// Whether a packet without a session cannot be meant for the way through the box.
     fn misaddressed(&self, flow: &Flow) -> Option<DropReason> {
         if self.spec.role != Role::Nat {
             return None;
         }
-        let external = Address::new(self.external);
+        let is_own = |address| self.outside.place_of(address).is_some();
         match flow.side {
-            Side::Inside => (flow.remote.address == external).then_some(DropReason::Hairpin),
-            Side::Outside => {
-                (flow.near.address != external).then_some(DropReason::NotAddressedHere)
-            }
+            Side::Inside => is_own(flow.remote.address).then_some(DropReason::Hairpin),
+            Side::Outside => (!is_own(flow.near.address)).then_some(DropReason::NotAddressedHere),
         }
-    }
-
-    /// Ends a session, and its mapping with the last one.
-    #[cold]
-    fn end_session(&mut self, id: u32, cause: EndCause, now: Timestamp) {
-        let endpoints = self.sessions.endpoints_of(id);
-        let session = self.sessions.get(id);
-        let state = session.tracking.state();
-        let (mapping, remote) = (session.mapping, session.remote());
-        if self.spec.filtering == Filtering::AddressDependent {
-            self.contacts.remove(mapping, remote.address);
-        }
-        self.mappings.release(mapping);
-        self.sessions.remove(id);
-        self.stats.sessions_ended += 1;
-        self.journal.write(now, JournalEvent::Ended { session: endpoints, state, cause });
     }
 }
 
@@ -534,6 +523,16 @@ fn translate(from: Side, packet: &mut [u8], layout: Layout, to: Endpoint) {
     match from {
         Side::Inside => layout.set_source(packet, to),
         Side::Outside => layout.set_destination(packet, to),
+    };
+}
+
+/// Rewrites a UDP datagram or an ICMP echo message.
+#[cold]
+fn translate_datagram(from: Side, packet: &mut [u8], layout: Layout, to: Endpoint) {
+    let to = to.to_socket_addr();
+    match from {
+        Side::Inside => layout.set_datagram_source(packet, to),
+        Side::Outside => layout.set_datagram_destination(packet, to),
     };
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Session {
     remote_port: u16,
     external_port: u16,
     originator: Side,
+    /// Which of the outside addresses it has, counted from the first.
+    place: u8,
     /// Of the flow as it is seen outside.
     hash: FlowHash,
     pub(crate) mapping: MappingId,
@@ -46,6 +48,7 @@ impl Session {
         remote_port: 0,
         external_port: 0,
         originator: Side::Inside,
+        place: 0,
         hash: FlowHash(0),
         mapping: 0,
         deadline: Timestamp::MAX,
@@ -53,10 +56,10 @@ impl Session {
         tracking: Tracking::NOTHING_SEEN,
     };
 
-    /// A session that has no timer yet and is in no table.
+    /// A session that has no timer yet and is in no table, at outside address number `place`.
     pub(crate) const fn new(
         inside: Endpoint,
-        external_port: u16,
+        (place, external_port): (u8, u16),
         remote: Endpoint,
         originator: Side,
         mapping: MappingId,
@@ -69,6 +72,7 @@ impl Session {
             remote_port: remote.port,
             external_port,
             originator,
+            place,
             mapping,
             tracking,
             ..Self::VACANT
@@ -87,13 +91,14 @@ impl Session {
         Endpoint { address: self.remote_address, port: self.remote_port }
     }
 
-    /// The endpoint that stands for the inside host on a side of a box with this address outside.
+    /// The endpoint that stands for the inside host on a side of a box with this first address
+    /// outside.
     /// Packets come from both sides in no foreseeable order, so this must not branch on the side.
     #[inline(always)]
     pub(crate) fn near(&self, side: Side, external: Option<Address>) -> Endpoint {
         let is_inside = side == Side::Inside;
         let inside = self.inside_address;
-        let external = external.unwrap_or(inside);
+        let external = external.unwrap_or(inside).plus(self.place);
         let address = Address {
             high: select_unpredictable(is_inside, inside.high, external.high),
             low: select_unpredictable(is_inside, inside.low, external.low),
@@ -120,7 +125,7 @@ impl Session {
 /// All sessions of a box, with the timers.
 #[derive(Clone)]
 pub(crate) struct Sessions {
-    /// The one outside address, or none where nothing is translated.
+    /// The first outside address, or none where nothing is translated.
     external: Option<Address>,
     hasher: FlowHasher,
     table: SessionTable,
@@ -141,7 +146,7 @@ impl Sessions {
         }
     }
 
-    /// The one outside address, or none where nothing is translated.
+    /// The first outside address, or none where nothing is translated.
     #[inline]
     pub(crate) const fn external(&self) -> Option<Address> {
         self.external

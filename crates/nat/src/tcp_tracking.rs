@@ -107,6 +107,8 @@ enum Reply {
 enum Opening {
     OneSided,
     Simultaneous,
+    /// No SYN: it was first seen in its middle.
+    MidStream,
 }
 
 impl Tracking {
@@ -123,11 +125,21 @@ impl Tracking {
     pub(crate) fn picked_up(segment: &TcpSegment<'_>) -> Self {
         let kind = SegmentKind::Ack;
         let mut tracking = Self::new(TcpState::Established, kind, Seen::of_picked_up(segment));
+        tracking.opening = Opening::MidStream;
         // An acknowledgement near zero fits by chance what the other side, unseen, has sent.
         let (from, state) = (Direction::Original, tracking.state);
         let verdict = window::check(&mut tracking.seen, segment, from, state, Liberality::Liberal);
         if verdict == WindowVerdict::Accepted {
             tracking.count_repeats(segment, from);
+        }
+        tracking
+    }
+
+    /// What stands for a connection that is not tracked.
+    pub(crate) fn untracked(segment: &TcpSegment<'_>) -> Self {
+        let mut tracking = Self::new(TcpState::Established, SegmentKind::Ack, [Seen::NOTHING; 2]);
+        if !segment.flags.is_bare_syn() {
+            tracking.opening = Opening::MidStream;
         }
         tracking
     }
@@ -157,6 +169,16 @@ impl Tracking {
         self.state
     }
 
+    /// Whether the box has seen the connection from its first SYN on.
+    pub(crate) fn is_known_from_its_syn(&self) -> bool {
+        self.opening != Opening::MidStream
+    }
+
+    /// The number after the last one that a side has sent, if it has sent any.
+    pub(crate) fn next_of(&self, sender: Direction) -> Option<SeqNumber> {
+        self.seen[sender as usize].next()
+    }
+
     /// How long a fresh session lives.
     pub(crate) fn first_lifetime(&self, lifetimes: &Lifetimes) -> Lifetime {
         // Nobody has answered yet: a picked-up connection may be anybody's invention.
@@ -171,6 +193,9 @@ impl Tracking {
         from: Direction,
         rules: &Rules<'_>,
     ) -> Outcome {
+        if rules.tracking == TcpTracking::None {
+            return Outcome::Accepted(Some(rules.lifetimes.of(self.state)));
+        }
         let Some(kind) = SegmentKind::of(segment.flags) else {
             return Outcome::Invalid(DropReason::InvalidFlags);
         };

@@ -92,6 +92,13 @@ impl ChecksumChange {
         }
     }
 
+    /// Returns both changes together.
+    #[inline]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Returns what the header's `checksum` becomes.
     #[inline(always)]
     #[must_use]

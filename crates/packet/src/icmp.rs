@@ -93,6 +93,20 @@ pub struct Quoted<'a> {
     pub(crate) header_len: u16,
 }
 
+impl Quoted<'_> {
+    /// Returns the identifier of the ICMP or ICMPv6 echo message that is quoted, if it is one.
+    #[must_use]
+    pub fn echo_identifier(&self) -> Option<u16> {
+        let message = self.bytes.get(usize::from(self.header_len)..)?.first_chunk::<8>()?;
+        let is_echo = match self.protocol {
+            ICMP => matches!(message[0], 0 | 8),
+            ICMPV6 => matches!(message[0], 128 | 129),
+            _ => false,
+        };
+        is_echo.then(|| u16::from_be_bytes([message[4], message[5]]))
+    }
+}
+
 impl IcmpError {
     /// Returns type and code in ICMPv4 (RFC 792, RFC 1812 §5.2.7.1).
     const fn type_and_code_v4(self) -> (u8, u8) {

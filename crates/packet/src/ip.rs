@@ -20,6 +20,7 @@ use crate::{
 pub(crate) const IPV4_HEADER_LEN: usize = 20;
 pub(crate) const IPV6_HEADER_LEN: usize = 40;
 pub(crate) const TCP: u8 = ip_number::TCP.0;
+pub(crate) const UDP: u8 = ip_number::UDP.0;
 pub(crate) const ICMP: u8 = ip_number::ICMP.0;
 pub(crate) const ICMPV6: u8 = ip_number::IPV6_ICMP.0;
 

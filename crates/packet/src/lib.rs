@@ -80,6 +80,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checksum;
+mod datagram;
 mod entropy;
 mod error;
 mod icmp;
@@ -91,11 +92,12 @@ mod tcp;
 mod tcp_options;
 mod time;
 
+pub use datagram::{Datagram, DatagramKind};
 pub use entropy::Entropy;
 pub use error::{EmitError, Layer, ParseError};
 pub use icmp::{IcmpError, IcmpKind, IcmpMessage, Quoted, error_quoting};
 pub use ip::{IpHeader, Packet, Transport, Ttl};
-pub use rewrite::Layout;
+pub use rewrite::{Layout, SegmentEdit};
 pub use sequence::SeqNumber;
 pub use syn::{ForgeError, MAX_SYN_LEN, Syn, SynAck, SynError};
 pub use tcp::{TcpBuilder, TcpFlags, TcpSegment, reset_answering};

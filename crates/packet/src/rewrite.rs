@@ -5,13 +5,16 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use etherparse::ip_number;
-
 use crate::{
     checksum::ChecksumChange,
     icmp::{ICMP_HEADER_LEN, has_ports},
-    ip::{ICMPV6, Packet, TCP, Transport, Ttl},
+    ip::{ICMP, ICMPV6, Packet, TCP, Transport, Ttl, UDP},
+    sequence::SeqNumber,
+    tcp_options::{MAX_OPTIONS_LEN, option_kind},
 };
+
+/// Where the identifier of an ICMP echo message lies in it.
+const IDENTIFIER_OFFSET: usize = 4;
 
 /// Where the headers of a packet lie.
 ///
@@ -36,6 +39,7 @@ enum Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Carried {
     Tcp,
+    Udp,
     IcmpV4,
     IcmpV6,
     Opaque,
@@ -76,6 +80,7 @@ impl Layout {
                 });
                 (carried, quoted)
             }
+            Transport::Other if packet.ip.protocol == UDP => (Carried::Udp, None),
             Transport::Other | Transport::Fragment => (Carried::Opaque, None),
         };
         Self { family, carried, transport: packet.ip.header_len, quoted }
@@ -114,6 +119,56 @@ impl Layout {
         self.set_endpoint(bytes, End::Destination, to)
     }
 
+    /// Writes another source address and port into a UDP datagram, or another source address and
+    /// identifier into an ICMP echo message.
+    #[cold]
+    pub fn set_datagram_source(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
+        self.set_datagram_endpoint(bytes, End::Source, to)
+    }
+
+    /// Writes another destination address and port into a UDP datagram, or another destination
+    /// address and identifier into an ICMP echo message.
+    #[cold]
+    pub fn set_datagram_destination(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
+        self.set_datagram_endpoint(bytes, End::Destination, to)
+    }
+
+    /// Lets `edit` change numbers and options of a TCP segment; none of them can change its length.
+    pub fn edit_segment(&self, bytes: &mut [u8], edit: impl FnOnce(&mut SegmentEdit<'_>)) -> bool {
+        if self.carried != Carried::Tcp {
+            return false;
+        }
+        let Some(segment) = bytes.get_mut(usize::from(self.transport)..) else {
+            return false;
+        };
+        let header_len = segment.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
+        let Some((fixed, options)) =
+            segment.get_mut(..header_len).and_then(|header| header.split_first_chunk_mut::<20>())
+        else {
+            return false;
+        };
+        let mut old = [0; MAX_OPTIONS_LEN];
+        let old = &mut old[..options.len()];
+        old.copy_from_slice(options);
+        let [.., s0, s1, s2, s3, a0, a1, a2, a3, _, _, _, _, _, _, _, _] = *fixed;
+        let mut edited = SegmentEdit {
+            sequence: SeqNumber(u32::from_be_bytes([s0, s1, s2, s3])),
+            acknowledgment: SeqNumber(u32::from_be_bytes([a0, a1, a2, a3])),
+            options,
+        };
+        edit(&mut edited);
+        let (sequence, acknowledgment) = (edited.sequence.0, edited.acknowledgment.0);
+        let mut change = ChecksumChange::default();
+        change.replace(old, options);
+        for (at, number) in [(4, sequence), (8, acknowledgment)] {
+            let number = number.to_be_bytes();
+            change.replace(&fixed[at..at + 4], &number);
+            fixed[at..at + 4].copy_from_slice(&number);
+        }
+        [fixed[16], fixed[17]] = change.apply([fixed[16], fixed[17]]);
+        true
+    }
+
     /// Writes another source address and port into the packet that an ICMP error quotes.
     ///
     /// Brings its checksums up to date as far as they are quoted, then that of the error.
@@ -128,6 +183,41 @@ impl Layout {
     #[inline]
     pub fn set_quoted_destination(&self, bytes: &mut [u8], to: SocketAddr) -> bool {
         self.set_quoted_endpoint(bytes, End::Destination, to)
+    }
+
+    /// Adds a number to the sequence number of the TCP segment that an ICMP error quotes.
+    #[cold]
+    pub fn shift_quoted_sequence(&self, bytes: &mut [u8], by: u32) -> bool {
+        let Some(quoted) = self.quoted.filter(|quoted| quoted.protocol == TCP) else {
+            return false;
+        };
+        let start = usize::from(self.transport);
+        let Some((icmp, quote)) = bytes
+            .get_mut(start..start + ICMP_HEADER_LEN + usize::from(quoted.length))
+            .and_then(|message| message.split_at_mut_checked(ICMP_HEADER_LEN))
+        else {
+            return false;
+        };
+        let Some(segment) = quote.get_mut(usize::from(quoted.transport)..) else {
+            return false;
+        };
+        let Some(number) = segment.get_mut(4..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
+            return false;
+        };
+        let shifted = u32::from_be_bytes(*number).wrapping_add(by).to_be_bytes();
+        let mut change = ChecksumChange::default();
+        change.replace(number, &shifted);
+        *number = shifted;
+        let mut message = change;
+        if let Some(checksum) = field(segment, 16) {
+            let new = change.apply(*checksum);
+            message.replace(checksum, &new);
+            *checksum = new;
+        }
+        if let Some(checksum) = field(icmp, 2) {
+            *checksum = message.apply(*checksum);
+        }
+        true
     }
 
     /// Writes another source address into the IP header of a TCP or ICMP packet.
@@ -219,7 +309,7 @@ impl Layout {
         let checksum_offset = match self.carried {
             Carried::Tcp => 16,
             Carried::IcmpV4 | Carried::IcmpV6 => 2,
-            Carried::Opaque => return false,
+            Carried::Udp | Carried::Opaque => return false,
         };
         let Some((ip, transport)) = bytes.split_at_mut_checked(usize::from(self.transport)) else {
             return false;
@@ -230,9 +320,31 @@ impl Layout {
         let Some(change) = set_address(self.family, ip, end, to) else {
             return false;
         };
-        // ICMP over IPv4 is the one that has no pseudo-header (RFC 792).
-        if self.carried != Carried::IcmpV4 {
-            *checksum = change.apply(*checksum);
+        self.carried.update(checksum, change, ChecksumChange::default());
+        true
+    }
+
+    fn set_datagram_endpoint(&self, bytes: &mut [u8], end: End, to: SocketAddr) -> bool {
+        let (port_at, checksum_at) = match self.carried {
+            Carried::Udp => (end.port_offset(), 6),
+            Carried::IcmpV4 | Carried::IcmpV6 => (IDENTIFIER_OFFSET, 2),
+            Carried::Tcp | Carried::Opaque => return false,
+        };
+        let Some((ip, transport)) = bytes.split_at_mut_checked(usize::from(self.transport)) else {
+            return false;
+        };
+        let Some(header) = transport.first_chunk_mut::<8>() else {
+            return false;
+        };
+        let Some(pseudo_header) = set_address(self.family, ip, end, to.ip()) else {
+            return false;
+        };
+        let mut message = ChecksumChange::default();
+        let port = to.port().to_be_bytes();
+        message.replace(&header[port_at..port_at + 2], &port);
+        header[port_at..port_at + 2].copy_from_slice(&port);
+        if let Some(checksum) = field(header, checksum_at) {
+            self.carried.update(checksum, pseudo_header, message);
         }
         true
     }
@@ -265,6 +377,60 @@ impl Layout {
     }
 }
 
+impl Carried {
+    /// Brings a checksum up to date after changes of the pseudo-header and of the message.
+    fn update(self, checksum: &mut [u8; 2], pseudo: ChecksumChange, message: ChecksumChange) {
+        match self {
+            // ICMP over IPv4 is the one that has no pseudo-header (RFC 792).
+            Self::IcmpV4 | Self::Opaque => *checksum = message.apply(*checksum),
+            Self::Tcp | Self::IcmpV6 => *checksum = message.and(pseudo).apply(*checksum),
+            // Zero says that there is none, so one that comes to zero is written as its other form
+            // (RFC 768).
+            Self::Udp if *checksum == [0, 0] => {}
+            Self::Udp => {
+                *checksum = match message.and(pseudo).apply(*checksum) {
+                    [0, 0] => [0xff, 0xff],
+                    sum => sum,
+                };
+            }
+        }
+    }
+}
+
+/// What may be changed in a TCP segment without moving anything: see [`Layout::edit_segment`].
+///
+/// Checksums follow as in all of this module.
+#[derive(Debug)]
+pub struct SegmentEdit<'a> {
+    /// The sequence number.
+    pub sequence: SeqNumber,
+    /// The acknowledgement number, whether the ACK flag is set or not.
+    pub acknowledgment: SeqNumber,
+    /// The options with their padding, as in the header.
+    pub options: &'a mut [u8],
+}
+
+impl SegmentEdit<'_> {
+    /// Shows each option, whole with its kind and length, to `edit`, in their order. It ends at
+    /// the end-of-options option, or where the options cannot be read.
+    pub fn for_each_option(&mut self, mut edit: impl FnMut(&mut [u8])) {
+        let mut rest = &mut *self.options;
+        loop {
+            let length = match *rest {
+                [] | [option_kind::END, ..] | [_] => return,
+                [option_kind::NO_OPERATION, ..] => 1,
+                [_, length, ..] if length < 2 => return,
+                [_, length, ..] => usize::from(length),
+            };
+            let Some((option, tail)) = rest.split_at_mut_checked(length) else { return };
+            if length > 1 {
+                edit(option);
+            }
+            rest = tail;
+        }
+    }
+}
+
 impl QuotedLayout {
     /// Rewrites the quote and returns what that changes for the checksum of the error around it.
     fn rewrite(
@@ -283,9 +449,15 @@ impl QuotedLayout {
             Family::V6 => pseudo_header,
         };
         let mut segment = pseudo_header;
-        if has_ports(self.protocol)
-            && let Some(port) = field(transport, end.port_offset())
-        {
+        if self.protocol == ICMP {
+            segment = ChecksumChange::default();
+        }
+        let port_at = match self.protocol {
+            // Of what ICMP is quoted, only echo has a port of its own to be rewritten.
+            ICMP | ICMPV6 => Some(IDENTIFIER_OFFSET),
+            protocol => has_ports(protocol).then(|| end.port_offset()),
+        };
+        if let Some(port) = port_at.and_then(|at| field(transport, at)) {
             let new = to.port().to_be_bytes();
             segment.replace(port, &new);
             message.replace(port, &new);
@@ -294,9 +466,9 @@ impl QuotedLayout {
         if let Some(checksum) = self.checksum_offset().and_then(|at| field(transport, at)) {
             // A UDP checksum of zero says that there is none, so one that comes to zero is written
             // as its other form (RFC 768).
-            if self.protocol == TCP || *checksum != [0, 0] {
+            if self.protocol != UDP || *checksum != [0, 0] {
                 let new = match segment.apply(*checksum) {
-                    [0, 0] if self.protocol != TCP => [0xff, 0xff],
+                    [0, 0] if self.protocol == UDP => [0xff, 0xff],
                     new => new,
                 };
                 message.replace(checksum, &new);
@@ -307,11 +479,10 @@ impl QuotedLayout {
     }
 
     const fn checksum_offset(self) -> Option<usize> {
-        const UDP: u8 = ip_number::UDP.0;
         match self.protocol {
             TCP => Some(16),
             UDP => Some(6),
-            ICMPV6 => Some(2),
+            ICMP | ICMPV6 => Some(2),
             _ => None,
         }
     }

@@ -3,12 +3,14 @@
 use simopen_packet::{Packet, TcpSegment, Timestamp};
 
 use super::{Decision, Middlebox};
-use crate::endpoint::{Address, Endpoint, Flow, Side};
-use crate::filtering::Filtering;
+use crate::census::SessionKey;
+use crate::endpoint::{Endpoint, Flow, Side};
+use crate::flow_protocol::FlowProtocol;
 use crate::journal::{DropReason, JournalEvent};
 use crate::mapping::MappingId;
+use crate::port_set::PortRange;
 use crate::session::Session;
-use crate::spec::{InboundBareSyn, MidStream, Role, UnsolicitedSyn};
+use crate::spec::{InboundBareSyn, MidStream, TcpTracking, UnsolicitedSyn};
 use crate::tcp_tracking::Tracking;
 use crate::tcp_tracking::state::SegmentKind;
 
@@ -22,24 +24,34 @@ impl Middlebox {
         segment: &TcpSegment<'_>,
         now: Timestamp,
     ) -> Decision {
-        let tracking = match SegmentKind::of(segment.flags) {
-            Some(SegmentKind::Syn) => Tracking::opened_by_syn(segment),
-            Some(SegmentKind::Ack) if self.spec.mid_stream == MidStream::PickedUp => {
+        if !self.spec.egress.permits(flow.remote.port) {
+            return Decision::Drop(DropReason::EgressDenied);
+        }
+        let tracking = match (self.spec.tracking, SegmentKind::of(segment.flags)) {
+            (TcpTracking::None, _) => Tracking::untracked(segment),
+            (_, Some(SegmentKind::Syn)) => Tracking::opened_by_syn(segment),
+            (_, Some(SegmentKind::Ack)) if self.spec.mid_stream == MidStream::PickedUp => {
                 Tracking::picked_up(segment)
             }
-            Some(SegmentKind::SynAck) => {
+            (_, Some(SegmentKind::SynAck)) => {
                 return self.invalid_outbound(packet, DropReason::SynAckWithoutSyn, now);
             }
-            Some(SegmentKind::Ack | SegmentKind::Fin | SegmentKind::Rst) => {
+            (_, Some(SegmentKind::Ack | SegmentKind::Fin | SegmentKind::Rst)) => {
                 return self.invalid_outbound(packet, DropReason::NoSession, now);
             }
-            None => return self.invalid_outbound(packet, DropReason::InvalidFlags, now),
+            (_, None) => return self.invalid_outbound(packet, DropReason::InvalidFlags, now),
         };
-        let Some(mapping) = self.outbound_mapping(flow) else {
+        if let Err(reason) = self.make_room(flow.near.address, now) {
+            return Decision::Drop(reason);
+        }
+        let range = PortRange::alike(flow.near.port);
+        let Self { tcp, outside, .. } = self;
+        let Some(mapping) = tcp.outbound(flow.near, flow.remote, range, outside) else {
             return Decision::Drop(DropReason::PortsExhausted);
         };
         let id = self.create(mapping, flow.remote, Side::Inside, tracking, now);
-        self.answers.forget(self.mappings.get(mapping).external, flow.remote);
+        let (_, external) = self.tcp.endpoints(mapping);
+        self.answers.forget(external, flow.remote);
         self.translate(id, Side::Inside, packet)
     }
 
@@ -61,18 +73,28 @@ impl Middlebox {
                 return Decision::Drop(reason);
             }
         };
-        if self.spec.inbound_bare_syn == InboundBareSyn::Dropped {
+        if self.spec.inbound_bare_syn == InboundBareSyn::Dropped && segment.flags.is_bare_syn() {
             return Decision::Drop(DropReason::BareSynDropped);
         }
-        let inside = self.mappings.get(mapping).inside;
+        let (inside, _) = self.tcp.endpoints(mapping);
         let as_seen_inside = Flow { side: Side::Inside, near: inside, remote: flow.remote };
-        if self.find_live(&as_seen_inside, now).is_some() {
+        // What ends meanwhile may be the last session of that very mapping.
+        self.tcp.acquire(mapping, flow.remote);
+        let decision = if self.find_live(&as_seen_inside, now).is_some() {
             // The inside endpoint speaks with this remote one under another outside port already.
-            return Decision::Drop(DropReason::FlowInUse);
-        }
-        let tracking = Tracking::opened_by_syn(segment);
-        let id = self.create(mapping, flow.remote, Side::Outside, tracking, now);
-        self.translate(id, Side::Outside, packet)
+            Decision::Drop(DropReason::FlowInUse)
+        } else if let Err(reason) = self.make_room(inside.address, now) {
+            Decision::Drop(reason)
+        } else {
+            let tracking = match self.spec.tracking {
+                TcpTracking::None => Tracking::untracked(segment),
+                TcpTracking::Strict | TcpTracking::Liberal => Tracking::opened_by_syn(segment),
+            };
+            let id = self.create(mapping, flow.remote, Side::Outside, tracking, now);
+            self.translate(id, Side::Outside, packet)
+        };
+        self.tcp.release(mapping, flow.remote, &mut self.outside.ports);
+        decision
     }
 
     /// The mapping that an inbound packet without a session may use.
@@ -81,25 +103,19 @@ impl Middlebox {
         flow: &Flow,
         segment: &TcpSegment<'_>,
     ) -> Result<MappingId, DropReason> {
-        let mapping = self.mappings.inbound(flow.near, flow.remote);
         match SegmentKind::of(segment.flags) {
+            _ if self.spec.tracking == TcpTracking::None => {}
             Some(SegmentKind::Syn) => {}
             Some(SegmentKind::SynAck) => return Err(DropReason::SynAckWithoutSyn),
             Some(SegmentKind::Ack | SegmentKind::Fin | SegmentKind::Rst) => {
-                return Err(mapping.map_or(DropReason::NoMapping, |_| DropReason::NoSession));
+                let has_mapping = self.tcp.has_mapping(flow.near, flow.remote);
+                let reason =
+                    if has_mapping { DropReason::NoSession } else { DropReason::NoMapping };
+                return Err(reason);
             }
             None => return Err(DropReason::InvalidFlags),
         }
-        let mapping = mapping.ok_or(DropReason::NoMapping)?;
-        match self.spec.filtering {
-            Filtering::EndpointIndependent => Ok(mapping),
-            Filtering::AddressDependent => {
-                let known = self.contacts.contains(mapping, flow.remote.address);
-                known.then_some(mapping).ok_or(DropReason::FilteredByAddress)
-            }
-            // With a session it would not be here.
-            Filtering::AddressAndPortDependent => Err(DropReason::FilteredByEndpoint),
-        }
+        self.tcp.admitted(flow.near, flow.remote)
     }
 
     /// Answers a stranger, or holds its SYN for later.
@@ -112,31 +128,13 @@ impl Middlebox {
         now: Timestamp,
     ) {
         if self.spec.unsolicited != UnsolicitedSyn::HeldThenPortUnreachable {
-            self.answer_stranger(packet, bytes, now);
+            self.answer_stranger(Side::Outside, packet, bytes, now);
         } else if segment.flags.is_bare_syn() {
             self.answers.hold(flow.near, flow.remote, bytes, now);
         }
-    }
-
-    /// The mapping of an outbound flow, opened if need be; none if no port is free.
-    fn outbound_mapping(&mut self, flow: &Flow) -> Option<MappingId> {
-        let (inside, remote) = (flow.near, flow.remote);
-        if let Some(mapping) = self.mappings.outbound(inside, remote) {
-            return Some(mapping);
+        if segment.flags.is_bare_syn() {
+            self.reserve(FlowProtocol::Tcp, flow, now);
         }
-        let external = match self.spec.role {
-            Role::Nat => self.free_endpoint(inside, remote)?,
-            Role::Firewall | Role::Transparent => inside,
-        };
-        Some(self.mappings.open(inside, external, remote))
-    }
-
-    fn free_endpoint(&mut self, inside: Endpoint, remote: Endpoint) -> Option<Endpoint> {
-        let address = Address::new(self.external);
-        let mappings = &self.mappings;
-        let next_free = |start| mappings.next_free_port(address, start, remote);
-        let port = self.spec.port_allocation.choose(inside.port, &mut self.generator, next_free)?;
-        Some(Endpoint { address, port })
     }
 
     fn create(
@@ -147,13 +145,13 @@ impl Middlebox {
         tracking: Tracking,
         now: Timestamp,
     ) -> u32 {
-        let open = self.mappings.get(mapping);
-        self.mappings.acquire(mapping);
-        if self.spec.filtering == Filtering::AddressDependent {
-            self.contacts.add(mapping, remote.address);
-        }
+        let (inside, external) = self.tcp.endpoints(mapping);
+        self.tcp.acquire(mapping, remote);
+        self.census.add(SessionKey { protocol: FlowProtocol::Tcp, inside, remote });
         let deadline = tracking.first_lifetime(&self.lifetimes).from(now);
-        let session = Session::new(open.inside, open.external.port, remote, by, mapping, tracking);
+        let place = self.outside.place_of(external.address).unwrap_or(0);
+        let outside = (place, external.port);
+        let session = Session::new(inside, outside, remote, by, mapping, tracking);
         let id = self.sessions.insert(session, deadline);
         self.stats.sessions_created += 1;
         let session = self.sessions.endpoints_of(id);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use simopen_packet::Timestamp;
 
 use super::state::TcpState;
-use crate::spec::TcpTimers;
+use crate::spec::{IdleKiller, TcpTimers};
 
 /// How long a session lives without traffic, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -36,10 +36,15 @@ pub(crate) struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The lifetimes that the timers say.
-    pub(crate) fn new(timers: &TcpTimers) -> Self {
+    /// The lifetimes that the timers say, and the idle killer of established connections.
+    pub(crate) fn new(timers: &TcpTimers, killer: Option<IdleKiller>) -> Self {
+        let of = |state: TcpState| {
+            let timer = state.timer(timers);
+            let killed = killer.filter(|_| state == TcpState::Established);
+            Lifetime::new(killed.map_or(timer, |killer| killer.after.min(timer)))
+        };
         Self {
-            by_state: TcpState::ALL.map(|state| Lifetime::new(state.timer(timers))),
+            by_state: TcpState::ALL.map(of),
             close: Lifetime::new(timers.close),
             unacknowledged: Lifetime::new(timers.unacknowledged),
             retransmitting: Lifetime::new(timers.retransmitting),

@@ -127,6 +127,11 @@ impl Seen {
         self.marks.has(HAS_ACKNOWLEDGED).then_some(self.max_ack.0)
     }
 
+    /// The number after the last one that it sent, if it has sent any.
+    pub(crate) fn next(&self) -> Option<SeqNumber> {
+        (self.max_window != 0).then_some(self.end.0)
+    }
+
     /// Whether this side sent the first FIN.
     pub(crate) fn began_closing(&self) -> bool {
         self.marks.has(BEGAN_CLOSING)

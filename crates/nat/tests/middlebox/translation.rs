@@ -41,7 +41,9 @@ fn an_address_and_port_dependent_mapping_has_a_port_for_each_endpoint() {
 
 #[test]
 fn a_kept_port_moves_on_only_where_another_host_has_it() {
-    let mut exchange = Exchange::new(MiddleboxSpec::ei_mapping_apd_filtering());
+    let spec = MiddleboxSpec::ei_mapping_apd_filtering()
+        .with_port_allocation(PortAllocation::PreserveElseNext);
+    let mut exchange = Exchange::new(spec);
     let remote = "198.51.100.9:5000";
     assert_eq!(port_towards(&mut exchange, "10.0.0.2:4000", remote), 4000);
     assert_eq!(port_towards(&mut exchange, "10.0.0.3:4000", remote), 4001);
@@ -50,7 +52,8 @@ fn a_kept_port_moves_on_only_where_another_host_has_it() {
 
 #[test]
 fn an_overloaded_port_serves_two_hosts_towards_different_remotes() {
-    let spec = MiddleboxSpec::linux_masquerade_drop_input();
+    let spec = MiddleboxSpec::linux_masquerade_drop_input()
+        .with_port_allocation(PortAllocation::PreserveElseNext);
     assert_eq!(spec.port_overloading, PortOverloading::ByRemote);
     let mut exchange = Exchange::new(spec);
     assert_eq!(port_towards(&mut exchange, "10.0.0.2:4000", "198.51.100.9:5000"), 4000);
