@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use simopen_device::DeviceError;
 use simopen_device::clock::Clock;
@@ -19,6 +20,9 @@ use crate::greet::greet;
 /// Callers that are heard out at a time. The oldest goes when one more comes: the expected one
 /// speaks as soon as its connection stands.
 const CALLERS: usize = 8;
+
+/// How long nobody is taken after a caller could not be taken: descriptors come back by themselves.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A port on which anybody may call.
 pub(crate) struct Listening {
@@ -57,7 +61,7 @@ impl Listening {
                     // The caller was gone before it was taken, or descriptors are short.
                     Err(error) => {
                         debug!(%error, "a caller was not taken");
-                        tokio::task::yield_now().await;
+                        tokio::time::sleep(PAUSE).await;
                     }
                 },
             }

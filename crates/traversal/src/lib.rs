@@ -53,7 +53,8 @@
 //! ```
 //!
 //! *GivenUp* is this side's own verdict; *Failed* comes when the other side's report is in as well,
-//! so that no attempt is declared failed before both sides have done their part.
+//! so that no attempt is declared failed before both sides have done their part. Where only the
+//! originator dials, its verdict is both sides'.
 //!
 //! RFC 9293 §3.5 (simultaneous open), RFC 6298 §2 (timers), seed 001 ¶164-174.
 #![no_std]
