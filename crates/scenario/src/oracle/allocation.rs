@@ -23,11 +23,11 @@ pub(super) fn towards_peer(spec: &MiddleboxSpec) -> Draw {
         PortAllocation::Random => PORTS,
         PortAllocation::RandomInBlock { size } => u32::from(size.max(1)),
         // The mapping before was another one.
-        _ => 0,
+        PortAllocation::Sequential { .. } | _ => 0,
     };
     let addresses = match spec.pool.pairing {
         Pairing::Paired => 1,
-        _ => u32::from(spec.pool.addresses.max(1)),
+        Pairing::Arbitrary | _ => u32::from(spec.pool.addresses.max(1)),
     };
     let port = if same_port == 0 { 0.0 } else { 1.0 / f64::from(same_port) };
     let address = 1.0 / f64::from(addresses);

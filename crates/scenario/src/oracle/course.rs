@@ -200,7 +200,7 @@ impl<'run> Course<'run> {
                 // Half of both round trips: the time that its acceptance takes to the other side.
                 self.soon(2 * self.to_broker() + skew, Event::Opens(Party::B));
             }
-            _ => {
+            Technique::PunchAndListen | Technique::ForgedSynAck(_) | _ => {
                 if self.is_userspace() {
                     self.hosts[1].tcp = Tcp::Swallowing { answerable: false };
                 }
@@ -211,20 +211,16 @@ impl<'run> Course<'run> {
 
     fn open(&mut self, party: Party) {
         let place = party.index();
-        match self.technique {
-            Technique::PunchAndListen if party == Party::B => {
-                let punch = self.hosts[place].segment(Kind::Syn, Endpoint::Observed);
-                self.send(party, Segment { low_ttl: true, ..punch });
-                self.hosts[place].tcp = Tcp::Listening;
-                // The answers of a listener count from a number of its own.
-                self.hosts[place].numbering = 1;
-                return self.say(Event::Accepts);
-            }
-            _ if self.is_userspace() => {
-                self.hosts[place].tcp = Tcp::Swallowing { answerable: true };
-            }
-            _ => self.hosts[place].tcp = Tcp::Dialling,
+        if self.technique == Technique::PunchAndListen && party == Party::B {
+            let punch = self.hosts[place].segment(Kind::Syn, Endpoint::Observed);
+            self.send(party, Segment { low_ttl: true, ..punch });
+            self.hosts[place].tcp = Tcp::Listening;
+            // The answers of a listener count from a number of its own.
+            self.hosts[place].numbering = 1;
+            return self.say(Event::Accepts);
         }
+        self.hosts[place].tcp =
+            if self.is_userspace() { Tcp::Swallowing { answerable: true } } else { Tcp::Dialling };
         self.again(party, 0);
         match (self.technique, party) {
             (Technique::ForgedSynAck(SynOwner::Kernel), Party::B) => {

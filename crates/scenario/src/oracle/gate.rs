@@ -200,7 +200,7 @@ impl<'spec> Gate<'spec> {
                 session.own == segment.destination && session.remote.shares_address(segment.source)
             }),
             // The endpoint that was addressed has a session.
-            _ => false,
+            Filtering::AddressAndPortDependent | _ => false,
         };
         is_open && is_known
     }
@@ -226,7 +226,7 @@ impl<'spec> Gate<'spec> {
                 Some(segment.returned(unreachable))
             }
             // Six seconds of silence are longer than an attempt.
-            _ => None,
+            UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable | _ => None,
         };
         answer.map_or(Fate::Dropped(obstacle), |answer| Fate::Answered(answer, obstacle))
     }
@@ -243,7 +243,9 @@ impl<'spec> Gate<'spec> {
                     Fate::Answered(reset, Obstacle::Invalid)
                 })
             }
-            _ => Fate::Dropped(Obstacle::Invalid),
+            InvalidOutbound::LeavesUntranslated | InvalidOutbound::Dropped | _ => {
+                Fate::Dropped(Obstacle::Invalid)
+            }
         }
     }
 
@@ -252,7 +254,7 @@ impl<'spec> Gate<'spec> {
         let is_filtered = match self.spec.icmp_errors {
             IcmpErrors::Passed => false,
             IcmpErrors::TimeExceededFiltered => error == Icmp::TimeExceeded,
-            _ => true,
+            IcmpErrors::AllFiltered | _ => true,
         };
         let Some(place) = session.filter(|_| !is_filtered) else {
             return Fate::Dropped(Obstacle::Icmp);

@@ -179,7 +179,7 @@ impl Session {
             OnReset::Deletes => true,
             OnReset::StartsCloseTimer => false,
             // While nothing else came back.
-            _ => !self.answered,
+            OnReset::DeletesUnanswered | _ => !self.answered,
         };
         self.state = State::Closed;
         self.until = now + spec.timers.close;

@@ -62,12 +62,24 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
 
 /// Whether the block of ports is too small for two connections to the broker.
 fn has_no_port(spec: &MiddleboxSpec) -> bool {
+    block(spec).is_some_and(|ports| ports < TO_THE_BROKER)
+}
+
+/// Whether the block of ports is too small for the mappings that an attempt may ask for.
+fn is_crowded(spec: &MiddleboxSpec) -> bool {
+    let shares = spec.mapping == Mapping::EndpointIndependent
+        && spec.port_overloading == PortOverloading::Off;
+    block(spec).is_some_and(|ports| ports < TO_THE_BROKER + SPARE + usize::from(!shares))
+}
+
+/// How many ports a host has, where it has a block of them.
+fn block(spec: &MiddleboxSpec) -> Option<usize> {
     let (PortAllocation::Block { size } | PortAllocation::RandomInBlock { size }) =
         spec.port_allocation
     else {
-        return false;
+        return None;
     };
-    spec.role == Role::Nat && usize::from(size.max(1)) < TO_THE_BROKER
+    (spec.role == Role::Nat).then(|| usize::from(size.max(1)))
 }
 
 /// Whether an idle connection to the broker, or the whole of a session, may be forgotten while it
@@ -77,14 +89,6 @@ fn forgets(spec: &MiddleboxSpec) -> bool {
     let bounds = [timers.established, timers.unacknowledged, timers.retransmitting];
     let bounds = if spec.tracking == TcpTracking::None { &bounds[..1] } else { &bounds[..] };
     let kills = spec.idle_killer.is_some_and(|killer| killer.after < IDLE);
-    let crowded = match spec.port_allocation {
-        PortAllocation::Block { size } | PortAllocation::RandomInBlock { size } => {
-            usize::from(size) < TO_THE_BROKER + SPARE + 1
-                && spec.role == Role::Nat
-                && (spec.mapping != Mapping::EndpointIndependent
-                    || spec.port_overloading == PortOverloading::Off)
-        }
-        _ => false,
-    };
+    let crowded = is_crowded(spec);
     kills || crowded || bounds.iter().any(|bound| *bound < IDLE)
 }
