@@ -14,6 +14,7 @@ pub mod milliseconds;
 pub mod network;
 pub mod oracle;
 pub mod prediction;
+pub mod report;
 pub mod result;
 pub mod run;
 pub mod schedule;
