@@ -5,6 +5,7 @@ mod detour;
 mod hairpin;
 mod icmp_errors;
 mod opening;
+mod own_resets;
 mod sessions;
 mod strangers;
 

@@ -35,6 +35,7 @@ impl Middlebox {
             UnsolicitedSyn::Reset => {
                 if self.answers.reset(from, packet) {
                     self.note_answer(sender, OwnAnswer::Reset, now);
+                    self.follow_own_reset(from, packet, now);
                 }
                 return;
             }
@@ -52,6 +53,7 @@ impl Middlebox {
         if self.answers.reset(Side::Inside, packet) {
             let sender = Endpoint::new(sender.ip(), sender.port());
             self.note_answer(sender, OwnAnswer::Reset, now);
+            self.follow_own_reset(Side::Inside, packet, now);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use simopen_nat::{InvalidOutbound, MiddleboxSpec, Verdict};
+use simopen_nat::{InvalidOutbound, MiddleboxSpec, UnsolicitedSyn, Verdict};
 
 use crate::exchange::{ACK, Connection, Exchange, RST, SYN, SYN_ACK};
 
@@ -50,6 +50,21 @@ fn a_connection_that_was_picked_up_is_not_judged_after_a_new_handshake_either() 
     exchange.inbound(link.back(SYN_ACK, 900, 5001)).assert_forwarded();
 
     exchange.inbound(link.back(ACK, 901, 90_000)).assert_forwarded();
+}
+
+#[test]
+fn a_firewall_that_rejects_by_reset_believes_its_own_reset() {
+    let (mut exchange, link) = firewall();
+    exchange = Exchange::new(exchange.middlebox.spec().with_unsolicited(UnsolicitedSyn::Reset));
+    exchange.outbound(link.out(SYN, 100, 0)).assert_forwarded();
+    exchange.inbound(link.back(SYN_ACK, 900, 101)).assert_forwarded();
+
+    let of_bytes_never_sent = exchange.inbound(link.back(ACK, 901, 900));
+
+    assert!(is_dropped(of_bytes_never_sent.verdict));
+    assert_eq!(exchange.answers().len(), 1);
+    // The box took the session for reset: now it judges no numbers.
+    exchange.inbound(link.back(ACK, 901, 900)).assert_forwarded();
 }
 
 #[test]
