@@ -3,6 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../crates/nat/tests/corpus/axes.rs"]
+mod axes;
 #[path = "../../crates/nat/tests/corpus/exercise.rs"]
 mod exercise;
 

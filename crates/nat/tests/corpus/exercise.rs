@@ -1,17 +1,22 @@
 //! What the fuzz target `nat_middlebox` does with its bytes.
 //!
-//! The first byte chooses a preset. Then come packets, each after four bytes: the side in the
-//! lowest bit of the first, a wait in seconds in the second, the length in the other two.
+//! The first byte chooses a preset, the next ones turn its axes. Then come packets, each after four
+//! bytes: in the first, the side in the lowest bit, and whether the box starts anew before in the
+//! next; a wait in seconds in the second, the length in the other two.
 
 use std::time::Duration;
 
 use simopen_nat::{MAX_ANSWER_LEN, Middlebox, PRESETS, Side, Verdict};
 use simopen_packet::{Entropy, Packet, Timestamp};
 
+use crate::axes::{AXES, turned};
+
 /// Sends what the bytes say through a box and checks what holds for every box.
 pub(crate) fn exercise(bytes: &[u8]) {
     let Some((choice, mut rest)) = bytes.split_first() else { return };
-    let spec = PRESETS[usize::from(*choice) % PRESETS.len()].spec;
+    let Some((axes, tail)) = rest.split_first_chunk::<AXES>() else { return };
+    rest = tail;
+    let spec = turned(PRESETS[usize::from(*choice) % PRESETS.len()].spec, *axes);
     let external = [203, 0, 113, 1].into();
     let mut now = Timestamp::ZERO;
     let mut middlebox = Middlebox::new(spec, external, Entropy::new([1; 32]), now);
@@ -20,12 +25,16 @@ pub(crate) fn exercise(bytes: &[u8]) {
         let (packet, tail) = tail.split_at(length);
         rest = tail;
         now += Duration::from_secs(wait.into());
+        if side & 2 != 0 {
+            middlebox.reboot(now);
+        }
         let side = if side & 1 == 0 { Side::Inside } else { Side::Outside };
         pass(&mut middlebox, side, packet, now);
         drain(&mut middlebox, now);
     }
-    middlebox.handle_timeout(now + Duration::from_secs(1_000_000));
-    drain(&mut middlebox, now);
+    let end = now + Duration::from_secs(1_000_000);
+    middlebox.handle_timeout(end);
+    drain(&mut middlebox, end);
     assert!(middlebox.is_idle(), "state is left after all timers ran out");
 }
 
@@ -33,7 +42,7 @@ fn pass(middlebox: &mut Middlebox, side: Side, packet: &[u8], now: Timestamp) {
     middlebox.handle_timeout(now);
     let mut rewritten = packet.to_vec();
     let verdict = middlebox.handle_packet(side, &mut rewritten, now);
-    if verdict != Verdict::Forward {
+    if !matches!(verdict, Verdict::Forward | Verdict::Hairpin) {
         assert_eq!(rewritten, packet, "what is not forwarded is not touched");
     } else if Packet::verify_checksums(packet).is_ok() {
         assert_eq!(Packet::verify_checksums(&rewritten), Ok(()));

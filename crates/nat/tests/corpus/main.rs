@@ -1,5 +1,6 @@
 //! Replays the corpus of the fuzz target `nat_middlebox`, so that what it once found stays found.
 
+mod axes;
 mod exercise;
 
 use std::fs;

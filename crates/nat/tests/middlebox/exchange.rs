@@ -6,7 +6,8 @@ use std::time::Duration;
 use simopen_nat::{
     DropReason, JournalEntry, MAX_ANSWER_LEN, Middlebox, MiddleboxSpec, Side, Verdict,
 };
-use simopen_packet::{Entropy, Packet, SeqNumber, TcpBuilder, TcpFlags, Timestamp, Ttl};
+use simopen_packet::checksum::Checksum;
+use simopen_packet::{Datagram, Entropy, Packet, SeqNumber, TcpBuilder, TcpFlags, Timestamp, Ttl};
 
 pub(crate) const SYN: TcpFlags = TcpFlags::SYN;
 pub(crate) const ACK: TcpFlags = TcpFlags::ACK;
@@ -81,6 +82,55 @@ impl Segment {
         buffer.truncate(length);
         buffer
     }
+}
+
+/// A UDP datagram over IPv4.
+pub(crate) fn udp(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let mut message = [source.port(), destination.port(), 12, 0].map(u16::to_be_bytes).concat();
+    message.extend(b"data");
+    over_ipv4(17, source.ip(), destination.ip(), message, 6)
+}
+
+/// An ICMP echo request (8) or reply (0) over IPv4.
+pub(crate) fn echo(kind: u8, source: IpAddr, destination: IpAddr, identifier: u16) -> Vec<u8> {
+    let [high, low] = identifier.to_be_bytes();
+    over_ipv4(1, source, destination, vec![kind, 0, 0, 0, high, low, 0, 1, b'x', b'y'], 2)
+}
+
+fn over_ipv4(
+    protocol: u8,
+    source: IpAddr,
+    destination: IpAddr,
+    mut message: Vec<u8>,
+    checksum_at: usize,
+) -> Vec<u8> {
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (source, destination) else { panic!("not IPv4") };
+    let sum = match protocol {
+        1 => Checksum::default(),
+        _ => Checksum::of_pseudo_header(source, destination, protocol, message.len()),
+    };
+    let sum = sum.with(&message).finish();
+    message[checksum_at..checksum_at + 2].copy_from_slice(&sum);
+    let mut header = vec![0x45, 0, 0, 20 + message.len() as u8, 0, 0, 0, 0, 64, protocol, 0, 0];
+    header.extend(from.octets());
+    header.extend(to.octets());
+    let sum = Checksum::default().with(&header).finish();
+    header[10..12].copy_from_slice(&sum);
+    [header, message].concat()
+}
+
+/// Addresses, and ports or identifiers, of a datagram whose checksum is right.
+pub(crate) fn ends_of_datagram(bytes: &[u8]) -> (SocketAddr, SocketAddr) {
+    let packet = Packet::parse(bytes).unwrap();
+    Packet::verify_checksums(bytes).unwrap();
+    let (ip, message) = (packet.ip, &bytes[20..]);
+    if ip.protocol == 17 {
+        let sum = Checksum::of_pseudo_header(ip.source, ip.destination, 17, message.len());
+        assert!(sum.with(message).is_intact());
+    }
+    let datagram = Datagram::of(&packet, bytes).unwrap();
+    let source = SocketAddr::new(ip.source, datagram.source_port);
+    (source, SocketAddr::new(ip.destination, datagram.destination_port))
 }
 
 /// A packet that left the box on the other side, or why it did not.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "../corpus/axes.rs"]
+mod axes;
 mod exchange;
 mod icmp;
 mod linux_selftests;

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use simopen_nat::{
-    Filtering, InboundBareSyn, JournalEvent, Mapping, MiddleboxSpec, OnReset, PRESETS,
-    PortAllocation, PortOverloading, Side, TcpTracking, UnsolicitedSyn, Verdict,
+    Filtering, FlowProtocol, InboundBareSyn, JournalEvent, Mapping, MiddleboxSpec, OnReset,
+    PRESETS, PortOverloading, Side, UnsolicitedSyn, Verdict,
 };
 use simopen_packet::{Packet, TcpFlags};
 
-use crate::exchange::{Exchange, Segment, at};
+use crate::axes::turned;
+use crate::exchange::{Exchange, Segment, at, echo, udp};
+
+/// MSS, an unknown option, a SACK block and timestamps.
+const OPTIONS: &[u8] =
+    &[2, 4, 5, 180, 200, 2, 5, 10, 0, 0, 0, 98, 0, 0, 0, 101, 8, 10, 0, 0, 0, 9, 0, 0, 0, 7, 1, 0];
 
 /// One step of a random exchange, drawn from few endpoints and numbers so that much of it meets.
 #[derive(Clone, Debug)]
@@ -24,12 +29,24 @@ struct Step {
     acknowledgment: u32,
     payload: usize,
     wait: u64,
+    /// 0 UDP, 1 and 2 ICMP echo, 3 a restart of the box and then a segment, else a segment.
+    kind: u8,
 }
 
 impl Step {
+    fn bytes(&self) -> Vec<u8> {
+        let segment = self.segment();
+        let (source, destination) = (segment.source, segment.destination);
+        match self.kind {
+            0 => udp(source, destination),
+            1 | 2 => echo((self.kind - 1) * 8, source.ip(), destination.ip(), self.port),
+            _ => segment.bytes(),
+        }
+    }
+
     fn segment(&self) -> Segment {
         let remote =
-            at(["198.51.100.9:5000", "198.51.100.9:5001", "192.0.2.7:80"]
+            at(["198.51.100.9:5000", "198.51.100.9:5001", "192.0.2.7:80", "203.0.113.1:4000"]
                 [usize::from(self.remote)]);
         let (source, destination) = match self.side {
             Side::Inside => (at(&format!("10.0.0.{}:4000", 2 + self.near)), remote),
@@ -37,6 +54,7 @@ impl Step {
         };
         Segment::new(source, destination, TcpFlags(self.flags))
             .numbered(self.sequence, self.acknowledgment)
+            .options(if self.payload == 2 { OPTIONS } else { &[] })
             .payload(self.payload)
     }
 }
@@ -47,19 +65,22 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(0x14), 1 => any::<u8>(),
     ];
     let number = prop_oneof![4 => 98u32..106, 1 => 898u32..906, 1 => any::<u32>()];
-    let endpoints = (any::<bool>(), 0u8..3, 0u8..3, 3999u16..4004);
+    let endpoints = (any::<bool>(), 0u8..3, 0u8..4, 3999u16..4004, 0u8..16);
     let wait = prop_oneof![8 => Just(0u64), 2 => 0u64..20, 1 => 0u64..10_000];
     (endpoints, flags, number.clone(), number, 0usize..4, wait).prop_map(
-        |((inside, near, remote, port), flags, sequence, acknowledgment, payload, wait)| Step {
-            side: if inside { Side::Inside } else { Side::Outside },
-            near,
-            remote,
-            port,
-            flags,
-            sequence,
-            acknowledgment,
-            payload,
-            wait,
+        |((inside, near, remote, port, kind), flags, sequence, acknowledgment, payload, wait)| {
+            Step {
+                side: if inside { Side::Inside } else { Side::Outside },
+                near,
+                remote,
+                port,
+                flags,
+                sequence,
+                acknowledgment,
+                payload,
+                wait,
+                kind,
+            }
         },
     )
 }
@@ -89,10 +110,12 @@ fn spec() -> impl Strategy<Value = MiddleboxSpec> {
         OnReset::Ignored,
     ]);
     let preset = 0..PRESETS.len();
-    (preset, mapping, filtering, unsolicited, on_reset, any::<[bool; 4]>()).prop_map(
-        |(preset, mapping, filtering, unsolicited, on_reset, [bare, strict, keep, overload])| {
-            PRESETS[preset]
-                .spec
+    // Mostly as the preset has them: not everything is odd at once.
+    let axis = prop_oneof![3 => Just(0u8), 1 => any::<u8>()];
+    let axes = prop::array::uniform16(axis);
+    (preset, mapping, filtering, unsolicited, on_reset, any::<[bool; 2]>(), axes).prop_map(
+        |(preset, mapping, filtering, unsolicited, on_reset, [bare, overload], axes)| {
+            turned(PRESETS[preset].spec, axes)
                 .with_mapping(mapping)
                 .with_filtering(filtering)
                 .with_unsolicited(unsolicited)
@@ -101,12 +124,6 @@ fn spec() -> impl Strategy<Value = MiddleboxSpec> {
                     InboundBareSyn::Admitted
                 } else {
                     InboundBareSyn::Dropped
-                })
-                .with_tracking(if strict { TcpTracking::Strict } else { TcpTracking::Liberal })
-                .with_port_allocation(if keep {
-                    PortAllocation::Preserve
-                } else {
-                    PortAllocation::Random
                 })
                 .with_port_overloading(if overload {
                     PortOverloading::ByRemote
@@ -122,10 +139,13 @@ fn run(exchange: &mut Exchange, steps: &[Step]) -> Vec<(Verdict, Vec<u8>)> {
     let mut out = Vec::new();
     for step in steps {
         exchange.advance(Duration::from_secs(step.wait));
-        let bytes = step.segment().bytes();
+        if step.kind == 3 {
+            exchange.middlebox.reboot(exchange.now);
+        }
+        let bytes = step.bytes();
         let passed = exchange.pass(step.side, bytes.clone());
-        if passed.verdict == Verdict::Forward {
-            passed.assert_forwarded();
+        if matches!(passed.verdict, Verdict::Forward | Verdict::Hairpin) {
+            Packet::verify_checksums(&passed.bytes).unwrap();
         } else {
             assert_eq!(passed.bytes, bytes, "what is not forwarded is not touched");
         }
@@ -169,14 +189,26 @@ proptest! {
         let mut outside = HashMap::new();
         run(&mut exchange, &steps);
         for entry in exchange.journal() {
-            if let JournalEvent::Created { session, .. } = entry.event {
-                let by_inside = inside.insert((session.inside, session.remote), session);
-                let by_outside = outside.insert((session.external, session.remote), session);
+            let (created, ended) = match entry.event {
+                JournalEvent::Created { session, .. } => (Some((FlowProtocol::Tcp, session)), None),
+                JournalEvent::Ended { session, .. } => (None, Some((FlowProtocol::Tcp, session))),
+                JournalEvent::FlowCreated { protocol, session, .. } => (Some((protocol, session)), None),
+                JournalEvent::FlowEnded { protocol, session, .. } => (None, Some((protocol, session))),
+                JournalEvent::Rebooted { .. } => {
+                    inside.clear();
+                    outside.clear();
+                    (None, None)
+                }
+                _ => (None, None),
+            };
+            if let Some((protocol, session)) = created {
+                let by_inside = inside.insert((protocol, session.inside, session.remote), session);
+                let by_outside = outside.insert((protocol, session.external, session.remote), session);
                 prop_assert_eq!((by_inside, by_outside), (None, None));
             }
-            if let JournalEvent::Ended { session, .. } = entry.event {
-                inside.remove(&(session.inside, session.remote));
-                outside.remove(&(session.external, session.remote));
+            if let Some((protocol, session)) = ended {
+                inside.remove(&(protocol, session.inside, session.remote));
+                outside.remove(&(protocol, session.external, session.remote));
             }
         }
         prop_assert_eq!(inside.len(), exchange.middlebox.session_count());
@@ -202,12 +234,27 @@ proptest! {
     ) {
         let mut exchange = Exchange::new(spec);
         for (step, at, value) in steps {
-            let mut bytes = step.segment().bytes();
+            let mut bytes = step.bytes();
             if let Some(byte) = bytes.get_mut(at) {
                 *byte = value;
             }
             let passed = exchange.pass(step.side, bytes);
             let _ = Packet::parse(&passed.bytes);
+        }
+    }
+
+    #[test]
+    fn there_are_never_more_sessions_than_the_limits_say(
+        spec in spec(), steps in prop::collection::vec(step(), 0..80)
+    ) {
+        let limits = spec.limits;
+        let mut exchange = Exchange::new(spec);
+        for step in steps {
+            exchange.pass(step.side, step.bytes());
+            let count = exchange.middlebox.session_count();
+            prop_assert!(limits.total.is_none_or(|total| count <= total as usize));
+            // Three hosts take part.
+            prop_assert!(limits.per_host.is_none_or(|each| count <= 3 * each as usize));
         }
     }
 }
