@@ -61,6 +61,7 @@ pub mod handover;
 pub mod interface;
 pub mod namespace;
 mod netlink;
+pub mod process;
 pub mod raw;
 pub mod socket;
 pub mod socket_diagnosis;

@@ -2,6 +2,7 @@
 
 mod conduct;
 mod judge;
+mod meanwhile;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::error::LabError;
 use crate::pump::{Packets, Report};
 use crate::result::AttemptResult;
 use crate::topology::{Topology, TopologyOptions, with_rates};
+
+pub use self::meanwhile::{Incident, NetworkChange};
 
 /// No honest attempt takes longer: it would void the run, not decide it.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -57,6 +60,10 @@ pub struct Trial {
     pub bytes: usize,
     /// Bytes that go each way after the broker has been cut off.
     pub bytes_after_cut: usize,
+    /// What happens to the network meanwhile, in the order of time.
+    pub meanwhile: Vec<Incident>,
+    /// When, since the request, a connection that was proven direct has to carry bytes once more.
+    pub hold: Option<Duration>,
 }
 
 impl Trial {
@@ -78,6 +85,8 @@ impl Trial {
             start_skew: [Duration::ZERO; 2],
             bytes: 1024 * 1024,
             bytes_after_cut: 64 * 1024,
+            meanwhile: Vec::new(),
+            hold: None,
         }
     }
 

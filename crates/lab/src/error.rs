@@ -31,6 +31,9 @@ pub enum LabError {
     /// An experiment names a host that the network does not have.
     #[error("the network has no host {0:?}, or none with an address")]
     NoSuchHost(String),
+    /// A box that is a kernel was to be replaced while it is used.
+    #[error("{0} is a kernel, and only boxes that are machines can be replaced in mid-run")]
+    NotForKernels(String),
     /// A topology was to be used for a network that has other hosts.
     #[error("the topology that stands has other hosts or kernel routers than the network needs")]
     OtherHosts,

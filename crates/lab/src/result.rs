@@ -17,6 +17,9 @@ pub struct AttemptResult {
     pub technique: Technique,
     /// Whether the broker sent its forged packets.
     pub forging: bool,
+    /// Whether bytes still went both ways at the end of the time for which the connection was held;
+    /// `None` where it was not held.
+    pub held: Option<bool>,
     /// What the originator, then the responder, reported.
     pub failures: [Option<Failure>; 2],
     /// How late the fabric's thread was.

@@ -1,5 +1,6 @@
 //! What the hosts do in an attempt, and what they tell of it.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,9 +18,10 @@ use simopen_protocol::token::Token;
 use simopen_server::broker::{Builder, Handle};
 use simopen_traversal::Failure;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use super::Trial;
+use super::meanwhile::play;
 use crate::error::LabError;
 use crate::exchange::exchange;
 use crate::host::{Host, PORT, Spawned};
@@ -33,6 +35,11 @@ const USERS: [&str; 2] = ["a", "b"];
 
 /// Seeds of the two byte streams.
 const STREAMS: [u64; 2] = [0xa, 0xb];
+
+/// Bytes that go each way at the end of a hold, and how long they may take: longer than the first
+/// two retransmissions.
+const HELD_BYTES: usize = 16 * 1024;
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a port may take to be proven to the broker once the login is done.
 const PROOF: Duration = Duration::from_secs(5);
@@ -48,6 +55,7 @@ pub(super) struct Conducted {
     /// What `a` and `b` measured between themselves and the broker.
     pub(super) round_trips: [Option<Duration>; 2],
     pub(super) direct: Option<bool>,
+    pub(super) held: Option<bool>,
     pub(super) steps: Vec<(Timestamp, String)>,
     /// By the place of the host in the trial.
     pub(super) observations: Vec<(usize, Observation)>,
@@ -77,12 +85,13 @@ pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conduc
         gather: a.as_ref().ok().map(|ready| ready.gather),
         round_trips: [&a, &b].map(|login| login.as_ref().ok().map(|ready| ready.peer.round_trip())),
         direct: None,
+        held: None,
         steps: Vec::new(),
         observations: Vec::new(),
         broker: Vec::new(),
     };
     match (a, b) {
-        (Ok(a), Ok(b)) => attempt(trial, topology, a, b, &mut conducted).await?,
+        (Ok(a), Ok(b)) => attempt_meanwhile(trial, topology, a, b, &mut conducted).await?,
         (a, b) => {
             let errors = [(0, a.err()), (1, b.err())];
             let words = errors.into_iter().filter_map(|(place, error)| {
@@ -102,6 +111,25 @@ pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conduc
     Ok(conducted)
 }
 
+/// Makes the attempt while the network changes as it was asked to.
+async fn attempt_meanwhile(
+    trial: &Trial,
+    topology: &Topology,
+    a: Ready,
+    b: Ready,
+    conducted: &mut Conducted,
+) -> Result<(), LabError> {
+    conducted.requested = topology.clock().now();
+    let steps = RefCell::new(Vec::new());
+    let incidents = play(&trial.meanwhile, topology, conducted.requested, &steps);
+    tokio::select! {
+        made = attempt(trial, topology, a, b, conducted) => made?,
+        failed = incidents => match failed? {},
+    }
+    conducted.steps.append(&mut steps.into_inner());
+    Ok(())
+}
+
 /// Dials and answers; where there is a connection, proves that it is direct.
 async fn attempt(
     trial: &Trial,
@@ -112,7 +140,6 @@ async fn attempt(
 ) -> Result<(), LabError> {
     let [host_a, host_b] = ends(trial, topology)?;
     let technique = trial.technique;
-    conducted.requested = topology.clock().now();
     let dial = host_a.spawn(move || async move {
         let connection = peer_a.connect(&user(1), technique).await;
         (connection, peer_a)
@@ -159,7 +186,8 @@ fn end_of(
     }
 }
 
-/// Bytes both ways; then without the broker, bytes both ways again.
+/// Bytes both ways; then without the broker, bytes both ways again; and once more where the
+/// connection is held.
 async fn prove_direct(
     trial: &Trial,
     topology: &Topology,
@@ -167,39 +195,63 @@ async fn prove_direct(
     mut b: Connection,
     conducted: &mut Conducted,
 ) -> Result<bool, LabError> {
-    let [host_a, host_b] = ends(trial, topology)?;
-    let steps = &mut conducted.steps;
     for (bytes, cut) in [(trial.bytes, false), (trial.bytes_after_cut, true)] {
         if cut {
             let broker = topology.layout().host(&trial.hosts[2])?.port;
             topology.alter(move |fabric, _| fabric.set_port_enabled(broker, false))?;
-            steps.push((topology.clock().now(), "cuts the broker off from the network".into()));
+            let words = "cuts the broker off from the network".to_owned();
+            conducted.steps.push((topology.clock().now(), words));
         }
-        let (from_a, from_b) = (
-            host_a.spawn(move || async move {
-                let done = exchange(&mut a.stream, bytes, STREAMS[0], STREAMS[1]).await;
-                (a, done)
-            })?,
-            host_b.spawn(move || async move {
-                let done = exchange(&mut b.stream, bytes, STREAMS[1], STREAMS[0]).await;
-                (b, done)
-            })?,
-        );
-        let (done_a, done_b);
-        (a, done_a) = from_a.join().await?;
-        (b, done_b) = from_b.join().await?;
-        let kib = bytes / 1024;
-        let words = match done_a.and(done_b) {
-            Ok(()) => format!("{kib} KiB went each way, every byte as sent"),
-            Err(error) => {
-                let words = format!("{kib} KiB each way failed: {error}");
-                steps.push((topology.clock().now(), words));
-                return Ok(false);
+        let done;
+        (a, b, done) = both_ways(trial, topology, (a, b), bytes, &mut conducted.steps).await?;
+        if !done {
+            return Ok(false);
+        }
+    }
+    if let Some(until) = trial.hold {
+        sleep_until(topology.clock().instant(conducted.requested + until).into()).await;
+        let last = both_ways(trial, topology, (a, b), HELD_BYTES, &mut conducted.steps);
+        let held = match timeout(PATIENCE, last).await {
+            Ok(held) => held?.2,
+            Err(_) => {
+                let words = format!("no bytes came through within {} s", PATIENCE.as_secs());
+                conducted.steps.push((topology.clock().now(), words));
+                false
             }
         };
-        steps.push((topology.clock().now(), words));
+        conducted.held = Some(held);
     }
     Ok(true)
+}
+
+/// Sends so many bytes each way and says whether each came as it was sent.
+async fn both_ways(
+    trial: &Trial,
+    topology: &Topology,
+    (mut a, mut b): (Connection, Connection),
+    bytes: usize,
+    steps: &mut Vec<(Timestamp, String)>,
+) -> Result<(Connection, Connection, bool), LabError> {
+    let [host_a, host_b] = ends(trial, topology)?;
+    let (from_a, from_b) = (
+        host_a.spawn(move || async move {
+            let done = exchange(&mut a.stream, bytes, STREAMS[0], STREAMS[1]).await;
+            (a, done)
+        })?,
+        host_b.spawn(move || async move {
+            let done = exchange(&mut b.stream, bytes, STREAMS[1], STREAMS[0]).await;
+            (b, done)
+        })?,
+    );
+    let (a, done_a) = from_a.join().await?;
+    let (b, done_b) = from_b.join().await?;
+    let kib = bytes / 1024;
+    let (words, done) = match done_a.and(done_b) {
+        Ok(()) => (format!("{kib} KiB went each way, every byte as sent"), true),
+        Err(error) => (format!("{kib} KiB each way failed: {error}"), false),
+    };
+    steps.push((topology.clock().now(), words));
+    Ok((a, b, done))
 }
 
 type BrokerEvents = Arc<Mutex<Vec<BrokerEvent>>>;

@@ -59,6 +59,7 @@ pub(super) fn judge(
         record,
         technique: trial.technique,
         forging: trial.forging,
+        held: conducted.held,
         failures,
         lateness: report.lateness.clone(),
         worst_lateness,
