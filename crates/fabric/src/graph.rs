@@ -124,6 +124,18 @@ impl Graph {
         Ok(link)
     }
 
+    /// What the link of a port, or of one side of a middlebox, leads to; none for a router, which
+    /// may have many, and where there is no link.
+    pub fn other_end(&self, end: impl Into<End>) -> Option<End> {
+        let end = end.into();
+        self.links.iter().find_map(|link| match link.ends {
+            _ if matches!(end, End::Router(_)) => None,
+            [one, other] if one == end => Some(other),
+            [one, other] if other == end => Some(one),
+            [_, _] => None,
+        })
+    }
+
     /// Lets `router` send what is destined for `prefix` along `via`.
     ///
     /// # Errors
