@@ -8,6 +8,7 @@
 
 pub mod boxes;
 pub mod cell;
+pub mod classify;
 pub mod conditions;
 pub mod file;
 pub mod milliseconds;
