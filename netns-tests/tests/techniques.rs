@@ -1,12 +1,12 @@
 //! Connections that the kernels open by themselves, on real kernels through the `nat` machine: a
 //! listener, a hole punched for a listener, and SYNs that die between the boxes.
 
+use simopen_lab::host::PORT;
 use simopen_nat::{IcmpErrors, InboundBareSyn, MiddleboxSpec, TcpTracking};
 use simopen_netns_tests::{Cell, Expected, leg, requires, run_all};
 use simopen_peer::IcmpShield;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::technique::Technique;
-use simopen_scenario::star::IpVersion;
 use simopen_scenario::star::IpVersion;
 
 const DIRECT: Technique = Technique::Direct;
@@ -26,7 +26,7 @@ const fn rst_nat() -> MiddleboxSpec {
 
 /// What keeps ICMP errors away from a dial in one of the lab's hosts.
 fn shield() -> IcmpShield {
-    IcmpShield::TunRoute { interface: "port0".into() }
+    IcmpShield::TunRoute { interface: PORT.into() }
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn first_syns_that_die_between_the_boxes_bear_any_skew() {
         cell.but(
             &format!("by a TUN route, a late by {} half legs and b by {}", skew[0], skew[1]),
             |attempt| {
-                attempt.trial.tun_route_ttl = Some(Ttl(2));
+                attempt.trial.icmp_shield = shield();
                 attempt.trial.start_skew = skew.map(|half_legs| leg() * half_legs / 2);
             },
             Expected::Connects,
@@ -119,7 +119,7 @@ fn a_low_ttl_socket_dies_of_time_exceeded_unless_it_is_shielded() {
     let hushing = dropping.with_icmp_errors(IcmpErrors::TimeExceededFiltered);
     let unreachable = Expected::Fails(Cause::Unreachable);
     let shielded = |cell: Cell, expected| {
-        cell.but("by a TUN route", |attempt| attempt.trial.tun_route_ttl = Some(Ttl(2)), expected)
+        cell.but("by a TUN route", |attempt| attempt.trial.icmp_shield = shield(), expected)
     };
     let firewall = MiddleboxSpec::silent_stateful_firewall();
     let over_ipv6 = |expected| {
