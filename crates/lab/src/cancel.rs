@@ -33,6 +33,12 @@ impl Cancel {
         Self(None)
     }
 
+    /// Whether it has been broken off.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(|receiver| *receiver.borrow())
+    }
+
     /// Waits until it is broken off; for ever, where nobody can any more.
     pub(crate) async fn cancelled(&mut self) {
         let Some(receiver) = &mut self.0 else {

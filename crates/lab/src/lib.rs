@@ -33,6 +33,7 @@ mod exchange;
 mod followed;
 pub mod host;
 pub mod lateness;
+pub mod matrix;
 mod pcap;
 pub mod pump;
 pub mod report;

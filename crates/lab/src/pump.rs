@@ -9,6 +9,7 @@
 //! hosts send is thrown away.
 
 use std::io;
+use std::iter;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TryRecvError};
 use std::thread::{self, JoinHandle};
@@ -100,11 +101,14 @@ pub enum Way {
     Out,
 }
 
+type Change = Box<dyn FnOnce(&mut Fabric, Timestamp) + Send>;
+type Work = Box<dyn FnOnce(&[Tun]) + Send>;
+
 enum Order {
     Load(Box<Current>),
     Unload(SyncSender<Option<Report>>),
-    Alter(Box<dyn FnOnce(&mut Fabric, Timestamp) + Send>),
-    UsePorts(Box<dyn FnOnce(&[Tun]) + Send>),
+    Alter(Change),
+    UsePorts(Work),
 }
 
 impl Pump {
@@ -310,8 +314,13 @@ impl Turning<'_> {
             }
         }
         self.current.fabric.handle_timeout(self.clock.now());
-        while let Some(delivery) = self.current.fabric.poll_transmit() {
-            self.deliver(delivery);
+        match self.load {
+            Load::Sparse => {
+                while let Some(delivery) = self.current.fabric.poll_transmit() {
+                    self.deliver(delivery);
+                }
+            }
+            Load::Bulk => self.deliver_together(),
         }
         while let Some(event) = self.current.fabric.poll_event() {
             if self.current.events.len() < EVENTS {
@@ -367,9 +376,35 @@ impl Turning<'_> {
             }
         }
         current.fabric.recycle(delivery.packet);
-        if self.load == Load::Sparse {
-            // Other fabrics are as urgent as this one, and a write may take the kernel 20 µs.
-            thread::yield_now();
+        // Other fabrics are as urgent as this one, and a write may take the kernel 20 µs.
+        thread::yield_now();
+    }
+
+    /// Writes what is due port by port, so that a stack takes the segments of a stream together
+    /// where its device permits it.
+    fn deliver_together(&mut self) {
+        loop {
+            let current = &mut self.current;
+            let fabric = &mut current.fabric;
+            let batch: Vec<_> = iter::from_fn(|| fabric.poll_transmit()).take(2 * BATCH).collect();
+            if batch.is_empty() {
+                return;
+            }
+            let now = self.clock.now();
+            for delivery in &batch {
+                current.lateness.record_packet(delivery.ingress, delivery.due, now);
+                let packet = delivery.packet.as_slice();
+                current.keep(delivery.port, [now, delivery.due], Way::In, packet);
+            }
+            for (id, tun) in current.ids.iter().zip(self.ports) {
+                let own = batch.iter().filter(|delivery| delivery.port == *id);
+                if let Err(error) = tun.write_all(own.map(|delivery| delivery.packet.as_slice())) {
+                    tracing::warn!(%error, port = tun.name(), "the host took not all packets");
+                }
+            }
+            for delivery in batch {
+                current.fabric.recycle(delivery.packet);
+            }
         }
     }
 

@@ -1,0 +1,162 @@
+//! A topology that makes one run after the other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use simopen_device::clock::Clock;
+use simopen_fabric::{LinkSpec, SourceValidation};
+use simopen_nat::{MiddleboxSpec, Role};
+use simopen_peer::IcmpShield;
+use simopen_scenario::cell::{Cell, Way};
+use simopen_scenario::conditions::Conditions;
+use simopen_scenario::network::Executor;
+use simopen_scenario::prediction::Expect;
+use simopen_scenario::result::CellResult;
+use simopen_scenario::run::RunRecord;
+use simopen_scenario::seed::entropy_of;
+use simopen_scenario::star::{IpVersion, Star};
+
+use super::{Captures, How};
+use crate::attempt::Trial;
+use crate::cancel::Cancel;
+use crate::captures;
+use crate::error::LabError;
+use crate::host::PORT;
+use crate::lateness::LatenessMeter;
+use crate::pump::{Packets, Report};
+use crate::topology::{Topology, TopologyOptions, with_rates};
+
+/// Bytes each way, before the broker is cut off and after.
+const BYTES: [usize; 2] = [64 * 1024, 16 * 1024];
+
+/// How long a login may take beside its round trips: two SYNs of a Linux kernel leave before that.
+const LOGIN: Duration = Duration::from_millis(2200);
+
+/// The same where packets are lost: five SYNs.
+const LOGIN_WITH_LOSS: Duration = Duration::from_secs(8);
+
+/// What is void at 100 µs on the grain of the lateness meter is void below it too.
+const LEAST_BOUND: Duration = Duration::from_micros(100);
+
+pub(super) struct Worker {
+    pub(super) topology: Topology,
+    executor: Executor,
+}
+
+impl Worker {
+    /// Builds the topology, with boxes that stand for those to come.
+    pub(super) fn build(executor: Executor) -> Result<Self, LabError> {
+        let placeholder = Some(MiddleboxSpec::no_box());
+        let leg = Duration::from_millis(10);
+        let star = Star { boxes: [placeholder; 2], executor, ..Star::with_leg(leg) };
+        let clock = Clock::start();
+        let entropy = entropy_of(0);
+        let network = star.network(&entropy, clock.now())?;
+        let options = TopologyOptions::default();
+        let topology = Topology::build(network, entropy, Packets::Forgotten, &options, clock)?;
+        Ok(Self { topology, executor })
+    }
+
+    /// Makes one run of a cell.
+    pub(super) fn run(
+        &mut self,
+        planned: &CellResult,
+        seed: u64,
+        how: &How,
+        cancel: &Cancel,
+    ) -> Result<(RunRecord, LatenessMeter), LabError> {
+        let cell = &planned.cell;
+        let Way::Own(technique) = &cell.way else {
+            return Err(LabError::TimedOut("a program"));
+        };
+        let star = star_of(cell, self.executor);
+        let entropy = entropy_of(seed);
+        let network = with_rates(&star).network(&entropy, self.topology.clock().now())?;
+        let packets = match how.captures {
+            Captures::None => Packets::Forgotten,
+            Captures::Surprises(_) | Captures::All(_) => Packets::Kept,
+        };
+        self.topology.load(network, entropy, packets)?;
+
+        let mut trial = Trial::new(*technique);
+        trial.measure_by(&star);
+        trial.bound = trial.leg.mul_f64(how.bound).max(LEAST_BOUND);
+        trial.forging = cell.forging;
+        trial.icmp_shield = IcmpShield::TunRoute { interface: PORT.into() };
+        trial.start_skew = [cell.conditions.skew_a, cell.conditions.skew_b];
+        trial.login_timeout = login_timeout(&cell.conditions);
+        [trial.bytes, trial.bytes_after_cut] = BYTES;
+        let (result, report) = trial.make(&self.topology, seed, cancel)?;
+        self.capture(planned, &result.record, &report, how, &trial.hosts)?;
+        Ok((result.record, result.lateness))
+    }
+
+    fn capture(
+        &self,
+        planned: &CellResult,
+        record: &RunRecord,
+        report: &Report,
+        how: &How,
+        hosts: &[String; 3],
+    ) -> Result<(), LabError> {
+        let directory: &Path = match &how.captures {
+            Captures::None => return Ok(()),
+            Captures::Surprises(_) if !is_surprise(planned, record) => return Ok(()),
+            Captures::Surprises(directory) | Captures::All(directory) => directory,
+        };
+        let name = directory_of(&planned.cell, record.seed);
+        captures::write(&directory.join(name), report, self.topology.layout(), hosts)
+    }
+}
+
+/// Whether a run that counts ended otherwise than it must.
+fn is_surprise(planned: &CellResult, record: &RunRecord) -> bool {
+    let expected = match planned.prediction.as_ref().map(|prediction| &prediction.expect) {
+        Some(Expect::MustSucceed) => true,
+        Some(Expect::MustFail) => false,
+        Some(Expect::Probability { .. }) | None => return false,
+    };
+    record.is_valid() && record.is_success() != expected
+}
+
+/// A name for the files of a run: what a reader looks for first comes first.
+fn directory_of(cell: &Cell, seed: u64) -> String {
+    let [a, b] = &cell.boxes;
+    let control = if cell.forging { "" } else { "-withheld" };
+    let name = format!("{}--{}--{}{control}-{seed:016x}", a.name, b.name, cell.way);
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    name.chars().map(|letter| if plain(letter) { letter } else { '-' }).collect()
+}
+
+/// The star of a cell.
+pub(super) fn star_of(cell: &Cell, executor: Executor) -> Star {
+    let Conditions { leg, jitter, loss, rate, source_validation, .. } = cell.conditions;
+    let link = LinkSpec { jitter, loss, rate, ..LinkSpec::with_delay(leg / 2) };
+    let validation =
+        if source_validation { SourceValidation::Strict } else { SourceValidation::Off };
+    Star {
+        boxes: cell.boxes.each_ref().map(|placed| Some(placed.spec)),
+        links: [link; 3],
+        source_validation: validation,
+        ip: ip_of(cell),
+        executor,
+    }
+}
+
+/// The preset that is for IPv6.
+const FOR_IPV6: &str = "ipv6-stateful-rfc6092";
+
+/// IPv6 where one of the boxes is for it and none translates.
+fn ip_of(cell: &Cell) -> IpVersion {
+    let translates = cell.boxes.iter().any(|placed| placed.spec.role == Role::Nat);
+    if !translates && cell.boxes.iter().any(|placed| placed.name == FOR_IPV6) {
+        IpVersion::V6
+    } else {
+        IpVersion::V4
+    }
+}
+
+fn login_timeout(conditions: &Conditions) -> Duration {
+    let patience = if conditions.loss > 0.0 { LOGIN_WITH_LOSS } else { LOGIN };
+    patience + 4 * (conditions.leg + 2 * conditions.jitter)
+}
