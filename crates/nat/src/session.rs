@@ -167,10 +167,18 @@ impl Sessions {
     }
 
     /// The outside endpoint under which a flow's session is looked for: from inside, the one it has
-    /// if the box kept its port. So both directions of most sessions lead straight to it.
+    /// if the box kept its port and has its first address for it. So both directions of most
+    /// sessions lead straight to it.
     #[inline(always)]
     fn expected(&self, flow: &Flow) -> Endpoint {
-        Endpoint { address: self.external.unwrap_or(flow.near.address), port: flow.near.port }
+        let near = flow.near.address;
+        let first = self.external.unwrap_or(near);
+        let is_inside = flow.side == Side::Inside;
+        let address = Address {
+            high: select_unpredictable(is_inside, first.high, near.high),
+            low: select_unpredictable(is_inside, first.low, near.low),
+        };
+        Endpoint { address, port: flow.near.port }
     }
 
     /// What a number stands for. It does so until another session is added.
