@@ -61,9 +61,19 @@ impl Answers {
         self.queue(side, |buffer| error_quoting(error, from, offending, buffer))
     }
 
-    /// Queues a segment without options and payload; false if the queue is full.
-    pub(crate) fn segment(&mut self, side: Side, builder: &TcpBuilder) -> bool {
-        self.queue(side, |buffer| builder.emit(&[], &[], buffer).ok())
+    /// Queues a segment with no option but MSS; false if the queue is full.
+    pub(crate) fn segment(&mut self, side: Side, builder: &TcpBuilder, mss: Option<u16>) -> bool {
+        let option = mss.map(|mss| mss.to_be_bytes()).map(|[high, low]| [2, 4, high, low]);
+        let options = option.as_ref().map_or(&[][..], |option| option);
+        self.queue(side, |buffer| builder.emit(options, &[], buffer).ok())
+    }
+
+    /// Queues a packet as it is; false if the queue is full.
+    pub(crate) fn packet(&mut self, side: Side, packet: &[u8]) -> bool {
+        self.queue(side, |buffer| {
+            buffer.get_mut(..packet.len())?.copy_from_slice(packet);
+            Some(packet.len())
+        })
     }
 
     /// How many answers wait.

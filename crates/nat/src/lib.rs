@@ -70,6 +70,7 @@ mod endpoint;
 mod filtering;
 mod flow_index;
 mod flow_protocol;
+mod handshakes;
 mod journal;
 mod mapping;
 mod middlebox;

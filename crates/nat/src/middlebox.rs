@@ -8,6 +8,7 @@ mod opening;
 mod own_resets;
 mod sessions;
 mod strangers;
+mod syn_proxy;
 
 use core::net::IpAddr;
 
@@ -21,6 +22,7 @@ use crate::census::Census;
 use crate::datagram_sessions::DatagramSessions;
 use crate::endpoint::{Endpoint, Flow, Side, addresses};
 use crate::flow_index::FlowHasher;
+use crate::handshakes::Handshakes;
 use crate::journal::{DropReason, EndCause, Journal, JournalEntry, JournalEvent, PacketSummary};
 use crate::rewriter::Rewriter;
 use crate::session::Sessions;
@@ -53,6 +55,8 @@ pub enum Timer {
     HeldSyn,
     /// What an early packet left behind ends.
     EarlyPacket,
+    /// A handshake that the box makes has not got beyond the inside host.
+    Handshake,
 }
 
 /// One NAT or firewall between an inside and an outside.
@@ -76,6 +80,7 @@ pub struct Middlebox {
     echo: Bindings,
     outside: Outside,
     rewriter: Rewriter,
+    handshakes: Handshakes,
     census: Census,
     answers: Answers,
     journal: Journal,
@@ -113,7 +118,7 @@ impl Middlebox {
             external,
             lifetimes: Lifetimes::new(&spec.timers, spec.idle_killer),
             refreshed_by: [spec.refresh != Refresh::Inbound, spec.refresh != Refresh::Outbound],
-            detours: rewriter.is_active()
+            detours: (rewriter.is_active() && spec.role != Role::Transparent)
                 || (spec.role == Role::Nat && spec.hairpin != Hairpin::Off),
             sessions: Sessions::new(base, hasher),
             tcp: Bindings::new(spec.mapping, spec.filtering, &spec, base),
@@ -122,6 +127,7 @@ impl Middlebox {
             echo: datagrams(),
             outside,
             rewriter,
+            handshakes: Handshakes::default(),
             census: Census::new(spec.limits),
             answers: Answers::default(),
             journal: Journal::default(),
@@ -165,6 +171,7 @@ impl Middlebox {
         }
         self.tcp.reservations_mut().expire(now);
         self.udp.reservations_mut().expire(now);
+        self.handshakes.expire(now);
         self.answer_held(now);
     }
 
@@ -192,16 +199,29 @@ impl Middlebox {
     /// The next deadline and what it is for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
-        let early = [&self.tcp, &self.udp].map(|bindings| bindings.reservations().next_end());
+        let session = self.sessions.next_deadline().map(|at| (at, Timer::Session));
+        if self.has_only_sessions() {
+            return session;
+        }
         let deadlines = [
-            (self.sessions.next_deadline(), Timer::Session),
             (self.datagrams.next_deadline(), Timer::Session),
             (self.answers.next_due(), Timer::HeldSyn),
-            (early[0], Timer::EarlyPacket),
-            (early[1], Timer::EarlyPacket),
+            (self.tcp.reservations().next_end(), Timer::EarlyPacket),
+            (self.udp.reservations().next_end(), Timer::EarlyPacket),
+            (self.handshakes.next_end(), Timer::Handshake),
         ];
-        let deadlines = deadlines.into_iter().filter_map(|(at, timer)| Some((at?, timer)));
-        deadlines.min_by_key(|(at, _)| *at)
+        let others = deadlines.into_iter().filter_map(|(at, timer)| Some((at?, timer)));
+        session.into_iter().chain(others).min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether no timer runs but those of TCP sessions.
+    #[inline]
+    fn has_only_sessions(&self) -> bool {
+        self.datagrams.len() == 0
+            && self.answers.next_due().is_none()
+            && self.tcp.reservations().is_empty()
+            && self.udp.reservations().is_empty()
+            && self.handshakes.next_end().is_none()
     }
 
     /// Takes the oldest entry of the journal.
@@ -269,6 +289,7 @@ impl Middlebox {
             && self.datagrams.len() == 0
             && [&self.tcp, &self.udp, &self.echo].into_iter().all(Bindings::is_empty)
             && self.outside.ports.is_empty()
+            && self.handshakes.is_empty()
             && self.answers.is_empty()
     }
 
@@ -482,7 +503,9 @@ impl Middlebox {
         }
         let is_own = |address| self.outside.place_of(address).is_some();
         match flow.side {
-            Side::Inside => is_own(flow.remote.address).then_some(DropReason::Hairpin),
+            // With hairpinning it is on its way out, to come in again.
+            Side::Inside => (self.spec.hairpin == Hairpin::Off && is_own(flow.remote.address))
+                .then_some(DropReason::Hairpin),
             Side::Outside => (!is_own(flow.near.address)).then_some(DropReason::NotAddressedHere),
         }
     }

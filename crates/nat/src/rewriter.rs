@@ -12,7 +12,7 @@ use simopen_packet::{Layout, Packet, SegmentEdit, SeqNumber, TcpFlags, Transport
 use crate::endpoint::{Endpoint, Flow, Side};
 use crate::flow_index::FlowHasher;
 use crate::session::Session;
-use crate::spec::{IsnRewriting, OptionRewriting, Rewriting, TimestampRewriting};
+use crate::spec::{IsnRewriting, OptionRewriting, Rewriting, SynProxy, TimestampRewriting};
 
 /// Kinds of TCP options.
 mod kind {
@@ -65,6 +65,17 @@ impl Rewriter {
             sequence: if is_modulated { both(inside, remote) } else { [0; 2] },
             timestamp: if is_shifted { both(remote, inside) } else { [0; 2] },
         }
+    }
+
+    /// Whether the box makes handshakes itself.
+    pub(crate) const fn syn_proxy(&self) -> SynProxy {
+        self.spec.syn_proxy
+    }
+
+    /// The number with which the box answers the inside host's SYN.
+    pub(crate) fn own_isn(&self, flow: &Flow) -> SeqNumber {
+        let ends = Flow { side: Side::Outside, near: flow.remote, remote: flow.near };
+        SeqNumber(self.hasher.hash(&ends).0)
     }
 
     /// Keeps a packet as it came.
@@ -175,6 +186,12 @@ impl Rewriter {
 }
 
 impl Shifts {
+    /// Those of a connection whose handshakes the box made: the remote side's numbers alone are
+    /// shifted, and there are no timestamps.
+    pub(crate) const fn of_joined(shift: u32) -> Self {
+        Self { sequence: [0, shift], timestamp: [0; 2] }
+    }
+
     /// What is added to the sequence numbers of a side.
     pub(crate) const fn sequence_of(&self, sender: Side) -> u32 {
         self.sequence[sender as usize]

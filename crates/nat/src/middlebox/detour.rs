@@ -5,7 +5,9 @@ use simopen_packet::{Layout, Packet, Timestamp, Transport};
 use super::{Middlebox, Verdict, flow_of, icmp_errors};
 use crate::endpoint::{Flow, Side};
 use crate::flow_protocol::FlowProtocol;
+use crate::handshakes::Phase;
 use crate::rewriter::Shifts;
+use crate::session::Session;
 
 /// What there is to be rewritten in a packet beside its endpoints.
 enum Rewritable {
@@ -63,6 +65,9 @@ impl Middlebox {
         now: Timestamp,
     ) -> Verdict {
         let from = flow.side;
+        if let Some(verdict) = self.proxy(flow, packet, now) {
+            return verdict;
+        }
         let before = self.shifts_of(flow);
         self.rewriter.keep_as_came(packet.to_vec());
         if let Some(shifts) = before {
@@ -82,7 +87,16 @@ impl Middlebox {
 
     fn shifts_of(&self, flow: &Flow) -> Option<Shifts> {
         let id = self.sessions.find(flow)?;
-        Some(self.rewriter.shifts(self.sessions.get(id)))
+        Some(self.shifts_of_session(self.sessions.get(id)))
+    }
+
+    /// What is added to the numbers of each side of a session.
+    pub(super) fn shifts_of_session(&self, session: &Session) -> Shifts {
+        let handshake = self.handshakes.get((session.inside(), session.remote()));
+        match handshake.map(|handshake| handshake.phase) {
+            Some(Phase::Joined(shift)) => Shifts::of_joined(shift),
+            Some(Phase::Inside | Phase::Outside) | None => self.rewriter.shifts(session),
+        }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::endpoint::{Address, Side};
 use crate::journal::DropReason;
 use crate::spec::{Hairpin, Role};
 
+/// How many answers to one packet go in again at most: each may bring about another.
+const MAX_TURNED_BACK: usize = 8;
+
 impl Middlebox {
     /// Whether a packet from inside is addressed to the box's own outside.
     pub(super) fn turns_back(&self, bytes: &[u8]) -> bool {
@@ -20,6 +23,13 @@ impl Middlebox {
 
     /// Translates such a packet twice.
     pub(super) fn handle_hairpin(&mut self, packet: &mut [u8], now: Timestamp) -> Verdict {
+        let waiting = self.answers.waiting();
+        let verdict = self.pass_out_and_in(packet, now);
+        self.turn_answers_back(waiting, now);
+        verdict
+    }
+
+    fn pass_out_and_in(&mut self, packet: &mut [u8], now: Timestamp) -> Verdict {
         let as_came = packet.to_vec();
         match self.pass_rewriting(Side::Inside, packet, now) {
             Verdict::Forward => self.stats.forwarded -= 1,
@@ -30,9 +40,7 @@ impl Middlebox {
             }
             refused @ Verdict::Drop(_) => return refused,
         }
-        let waiting = self.answers.waiting();
         let verdict = self.pass_rewriting(Side::Outside, packet, now);
-        self.turn_answers_back(waiting, now);
         if verdict != Verdict::Forward {
             packet.copy_from_slice(&as_came);
             return verdict;
@@ -48,13 +56,13 @@ impl Middlebox {
         if self.spec.hairpin == Hairpin::Off || self.spec.role != Role::Nat {
             return;
         }
-        for place in since..self.answers.waiting() {
+        for place in since..since + MAX_TURNED_BACK {
             let Some((side, bytes)) = self.answers.waiting_at(place) else { return };
-            let is_back = *side == Side::Outside;
+            let is_outward = *side == Side::Outside;
             let mut bytes = core::mem::take(bytes);
             let is_own =
                 Packet::parse(&bytes).is_ok_and(|packet| self.is_own(packet.ip.destination));
-            let passed = is_back && is_own && self.pass_back(&mut bytes, now);
+            let passed = is_outward && is_own && self.pass_back(&mut bytes, now);
             if let Some((side, room)) = self.answers.waiting_at(place) {
                 *room = bytes;
                 if passed {

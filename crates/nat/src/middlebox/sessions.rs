@@ -46,6 +46,7 @@ impl Middlebox {
         let session = self.sessions.get(id);
         let (inside, remote) = (session.inside(), session.remote());
         let external = self.sessions.external_of(session);
+        let shifts = self.shifts_of_session(session);
         let mut resets = Vec::new();
         for (sender, from, to) in
             [(Side::Inside, external, remote), (Side::Outside, remote, inside)]
@@ -53,7 +54,7 @@ impl Middlebox {
             let Some(next) = session.tracking.next_of(session.direction_from(sender)) else {
                 continue;
             };
-            let shift = self.rewriter.shifts(session).sequence_of(sender);
+            let shift = shifts.sequence_of(sender);
             resets.push((sender.other(), from, to, next + shift));
         }
         for (side, from, to, sequence) in resets {
@@ -78,7 +79,7 @@ impl Middlebox {
             flags: TcpFlags::RST,
             window: 0,
         };
-        if self.answers.segment(side, &builder) {
+        if self.answers.segment(side, &builder, None) {
             self.note_answer(to, OwnAnswer::Reset, now);
         }
     }
@@ -92,6 +93,7 @@ impl Middlebox {
         let (mapping, inside, remote) = (session.mapping, session.inside(), session.remote());
         self.tcp.release(mapping, remote, &mut self.outside.ports);
         self.census.remove(SessionKey { protocol: FlowProtocol::Tcp, inside, remote });
+        self.handshakes.remove((inside, remote));
         self.sessions.remove(id);
         self.stats.sessions_ended += 1;
         self.journal.write(now, JournalEvent::Ended { session: endpoints, state, cause });
