@@ -9,6 +9,8 @@ use simopen_peer::LoginError;
 use simopen_server::ServerError;
 use thiserror::Error;
 
+use crate::nft::NotExpressible;
+
 /// What keeps an experiment from being made. A technique that fails is no error: it is a result.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -53,6 +55,12 @@ pub enum LabError {
         /// What the system says.
         source: io::Error,
     },
+    /// A kernel router cannot be the box that was asked for.
+    #[error(transparent)]
+    NotExpressible(#[from] NotExpressible),
+    /// The rules of a kernel router could not be put in place.
+    #[error("the rules of a kernel router: {0}")]
+    Nft(String),
     /// It took longer than any honest run can take.
     #[error("{0} did not come about in time")]
     TimedOut(&'static str),
