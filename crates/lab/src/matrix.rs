@@ -4,6 +4,7 @@
 //! cells. Which run comes next, and when a cell has had enough, says
 //! [`simopen_scenario::schedule::Schedule`].
 
+mod probe;
 mod worker;
 
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::network::Executor;
-use simopen_scenario::result::{CellResult, Kind, LatenessNote, MachineNote, Results};
+use simopen_scenario::result::{BoxCheck, CellResult, Kind, LatenessNote, MachineNote, Results};
 use simopen_scenario::run::RunRecord;
 use simopen_scenario::schedule::{Job, Schedule};
 
@@ -161,9 +162,11 @@ pub fn run_schedule(
 ) -> Result<Results, LabError> {
     // All topologies stand before the first run, and until after the last.
     let mut workers = build_workers(how)?;
+    results.classification = probe::machines(&results.boxes, cancel)?;
     let begun = Instant::now();
     let shared = Shared {
         how,
+        checks: &results.classification,
         cancel,
         observer,
         begun,
@@ -200,6 +203,8 @@ fn build_workers(how: &How) -> Result<Vec<Worker>, LabError> {
 /// What the workers share.
 struct Shared<'lab> {
     how: &'lab How,
+    /// What was found out about the boxes.
+    checks: &'lab [BoxCheck],
     cancel: &'lab Cancel,
     observer: &'lab (dyn Fn(&Progress<'_>) + Sync),
     begun: Instant,
@@ -219,7 +224,10 @@ impl Shared<'_> {
     /// Makes one run after the other until there is none.
     fn work(&self, worker: &mut Worker) -> Result<(), LabError> {
         while let Some((job, planned)) = self.next() {
-            let (record, lateness) = worker.run(&planned, job.seed, self.how, self.cancel)?;
+            let (mut record, lateness) = worker.run(&planned, job.seed, self.how, self.cancel)?;
+            if let Some(objection) = probe::objection(self.checks, &planned.cell.boxes) {
+                record.void = Some(objection);
+            }
             self.lock().lateness.merge(&lateness);
             self.settle(job, record);
         }

@@ -7,6 +7,7 @@ use simopen_device::clock::Clock;
 use simopen_fabric::{LinkSpec, SourceValidation};
 use simopen_nat::{MiddleboxSpec, Role};
 use simopen_peer::IcmpShield;
+use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::network::Executor;
@@ -129,7 +130,7 @@ fn directory_of(cell: &Cell, seed: u64) -> String {
 }
 
 /// The star of a cell.
-pub(super) fn star_of(cell: &Cell, executor: Executor) -> Star {
+fn star_of(cell: &Cell, executor: Executor) -> Star {
     let Conditions { leg, jitter, loss, rate, source_validation, .. } = cell.conditions;
     let link = LinkSpec { jitter, loss, rate, ..LinkSpec::with_delay(leg / 2) };
     let validation =
@@ -138,7 +139,7 @@ pub(super) fn star_of(cell: &Cell, executor: Executor) -> Star {
         boxes: cell.boxes.each_ref().map(|placed| Some(placed.spec)),
         links: [link; 3],
         source_validation: validation,
-        ip: ip_of(cell),
+        ip: ip_of(cell.boxes.each_ref()),
         executor,
     }
 }
@@ -147,9 +148,9 @@ pub(super) fn star_of(cell: &Cell, executor: Executor) -> Star {
 const FOR_IPV6: &str = "ipv6-stateful-rfc6092";
 
 /// IPv6 where one of the boxes is for it and none translates.
-fn ip_of(cell: &Cell) -> IpVersion {
-    let translates = cell.boxes.iter().any(|placed| placed.spec.role == Role::Nat);
-    if !translates && cell.boxes.iter().any(|placed| placed.name == FOR_IPV6) {
+pub(super) fn ip_of(boxes: [&NamedBox; 2]) -> IpVersion {
+    let translates = boxes.iter().any(|placed| placed.spec.role == Role::Nat);
+    if !translates && boxes.iter().any(|placed| placed.name == FOR_IPV6) {
         IpVersion::V6
     } else {
         IpVersion::V4
