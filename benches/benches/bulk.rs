@@ -3,12 +3,13 @@
 //! `cargo bench -p simopen-benches --bench bulk`
 //!
 //! Each of two network namespaces has one TUN port (queue of 10,000 packets, MTU 1500). One
-//! connection carries as much as it can from the first to the second, by four ways that take
-//! turns: a bare forwarder, which is one thread that polls, reads a packet from one port and writes
-//! it to the other; another that reads up to 64 packets before it writes them, as the lab does; the
-//! fabric with one router and two links without delay; and the fabric with two NAT boxes, a router
-//! and four links without delay. Each run has namespaces, ports and a forwarder of its own. A
-//! dropped packet ends the bench: a run that lost some measured TCP's recovery.
+//! connection carries as much as it can from the first to the second, by ways that take turns: a
+//! bare forwarder, which is one thread that polls, reads up to 64 packets from one port and writes
+//! them to the other; the fabric with one router and two links without delay; with one NAT box; and
+//! with two. Each way has two forms: ports that take packet by packet, and ports that take the
+//! segments of a stream together, as a network card with generic receive offload does. Each run has
+//! namespaces, ports and a forwarder of its own. A dropped packet ends the bench: a run that lost
+//! some measured TCP's recovery.
 #![expect(clippy::unwrap_used, reason = "what a bench cannot do ends it")]
 
 use std::{
@@ -29,7 +30,7 @@ use simopen_device::{
     capability::Capabilities,
     clock::Clock,
     namespace::{Namespace, NamespaceThread},
-    tun::{Tun, TunConfig},
+    tun::{Receive, Tun, TunConfig},
     wait::ReadableSet,
 };
 use simopen_fabric::{End, Fabric, Graph, LinkSpec, PortId, RouterSpec};
@@ -51,31 +52,60 @@ const PORT: u16 = 5001;
 
 /// What carries packets from one port to the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+struct Way {
+    carrier: Carrier,
+    receive: Receive,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carrier {
     Bare,
-    BareBatched,
-    Fabric,
-    FabricWithBoxes,
+    Fabric { boxes: usize },
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Bare, Self::BareBatched, Self::Fabric, Self::FabricWithBoxes];
+    const ALL: [Self; 8] = {
+        const fn ways(receive: Receive) -> [Way; 4] {
+            [
+                Way { carrier: Carrier::Bare, receive },
+                Way { carrier: Carrier::Fabric { boxes: 0 }, receive },
+                Way { carrier: Carrier::Fabric { boxes: 1 }, receive },
+                Way { carrier: Carrier::Fabric { boxes: 2 }, receive },
+            ]
+        }
+        let ([a, b, c, d], [e, f, g, h]) = (ways(Receive::Single), ways(Receive::Coalesced));
+        [a, b, c, d, e, f, g, h]
+    };
 
     fn title(self) -> &'static str {
-        match self {
-            Self::Bare => "bare forwarder",
-            Self::BareBatched => "bare forwarder, 64 packets at a time",
-            Self::Fabric => "fabric: router, 2 links",
-            Self::FabricWithBoxes => "fabric: router, 2 NAT boxes, 4 links",
+        match (self.receive, self.carrier) {
+            (Receive::Single, Carrier::Bare) => "bare forwarder",
+            (Receive::Single, Carrier::Fabric { boxes: 0 }) => "fabric: router",
+            (Receive::Single, Carrier::Fabric { boxes: 1 }) => "fabric: router, 1 NAT box",
+            (Receive::Single, Carrier::Fabric { .. }) => "fabric: router, 2 NAT boxes",
+            (Receive::Coalesced, Carrier::Bare) => "coalesced: bare forwarder",
+            (Receive::Coalesced, Carrier::Fabric { boxes: 0 }) => "coalesced: fabric, router",
+            (Receive::Coalesced, Carrier::Fabric { boxes: 1 }) => {
+                "coalesced: fabric, router, 1 NAT box"
+            }
+            (Receive::Coalesced, Carrier::Fabric { .. }) => {
+                "coalesced: fabric, router, 2 NAT boxes"
+            }
+        }
+    }
+
+    /// Whether the sender, and whether the receiver, is behind a box.
+    fn boxes(self) -> [bool; 2] {
+        match self.carrier {
+            Carrier::Bare => [false, false],
+            Carrier::Fabric { boxes } => [boxes > 0, boxes > 1],
         }
     }
 
     /// The hosts' own addresses.
     fn hosts(self) -> [Ipv4Addr; 2] {
-        match self {
-            Self::Bare | Self::BareBatched | Self::Fabric => OUTSIDE,
-            Self::FabricWithBoxes => INSIDE,
-        }
+        let [one, other] = self.boxes();
+        [if one { INSIDE[0] } else { OUTSIDE[0] }, if other { INSIDE[1] } else { OUTSIDE[1] }]
     }
 }
 
@@ -114,7 +144,7 @@ fn main() -> ExitCode {
 /// Gigabits per second of payload for each way, round by round.
 #[derive(Default)]
 struct Figures {
-    gigabits: [Vec<f64>; 4],
+    gigabits: [Vec<f64>; 8],
 }
 
 impl Figures {
@@ -127,9 +157,10 @@ impl Figures {
         let mut fields = Vec::new();
         for (place, way) in Way::ALL.into_iter().enumerate() {
             let (median, [least, most]) = spread(&self.gigabits[place]);
-            // Each run against the bare forwarder's of the same round: what the machine does
-            // besides changes from round to round more than within one.
-            let pairs = self.gigabits[place].iter().zip(&self.gigabits[0]);
+            // Each run against the bare forwarder's of the same round and form: what the machine
+            // does besides changes from round to round more than within one.
+            let bare = place / 4 * 4;
+            let pairs = self.gigabits[place].iter().zip(&self.gigabits[bare]);
             let ratios: Vec<_> = pairs.map(|(own, bare)| own / bare).collect();
             let (ratio, [lower, upper]) = spread(&ratios);
             println!(
@@ -165,8 +196,9 @@ struct Run {
 /// Lets one connection carry what it can.
 fn run(way: Way) -> Run {
     let [one, other] = way.hosts();
-    let (sender, sender_tun) = host("sender", one, move |go| send(&go));
-    let (receiver, receiver_tun) = host("receiver", other, move |go| receive(way, &go));
+    let (sender, sender_tun) = host("sender", one, way.receive, move |go| send(&go));
+    let (receiver, receiver_tun) =
+        host("receiver", other, way.receive, move |go| receive(way, &go));
     let forwarder = Forwarder::start(way, [sender_tun, receiver_tun]);
     receiver.go.send(SocketAddr::from((OUTSIDE[0], PORT))).unwrap();
     receiver.ready.recv().unwrap();
@@ -192,20 +224,21 @@ struct Line {
 fn host<T: Send + 'static>(
     name: &str,
     address: Ipv4Addr,
+    taking: Receive,
     job: impl FnOnce(Line) -> T + Send + 'static,
 ) -> (Host<T>, Tun) {
     let (go, told) = mpsc::channel();
     let (say, ready) = mpsc::channel();
     let (give, port) = mpsc::channel();
     let thread = Namespace::spawn(name, move || {
-        give.send(open_port(address).unwrap()).unwrap();
+        give.send(open_port(address, taking).unwrap()).unwrap();
         job(Line { go: told, ready: say })
     });
     (Host { thread: thread.unwrap(), go, ready }, port.recv().unwrap())
 }
 
-fn open_port(address: Ipv4Addr) -> Result<Tun, DeviceError> {
-    let tun = Tun::open(&TunConfig { mtu: MTU, ..TunConfig::named("port0") })?;
+fn open_port(address: Ipv4Addr, receive: Receive) -> Result<Tun, DeviceError> {
+    let tun = Tun::open(&TunConfig { mtu: MTU, receive, ..TunConfig::named("port0") })?;
     let interface = tun.interface();
     interface.add_address(IpAddr::V4(address), 24)?;
     interface.set_up()?;
@@ -223,7 +256,7 @@ fn send(line: &Line) {
 /// Takes bytes and gives gigabits per second.
 fn receive(way: Way, line: &Line) -> f64 {
     let remote = line.go.recv().unwrap();
-    if way == Way::FabricWithBoxes {
+    if way.boxes()[1] {
         open_box_towards(remote);
     }
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
@@ -267,22 +300,20 @@ enum Forwarder {
 impl Forwarder {
     fn start(way: Way, tuns: [Tun; 2]) -> Self {
         let clock = Clock::start();
-        let (graph, ids) = match way {
-            Way::Bare => return Self::bare(tuns, 1),
-            Way::BareBatched => return Self::bare(tuns, BATCH),
-            Way::Fabric => plain(),
-            Way::FabricWithBoxes => with_boxes(&clock),
-        };
+        if way.carrier == Carrier::Bare {
+            return Self::bare(tuns);
+        }
+        let (graph, ids) = plan(way.boxes(), &clock);
         let fabric = Fabric::new(graph, Entropy::new([7; 32]), clock.now());
         let pump = Pump::start(tuns.into(), clock, Load::Bulk).unwrap();
         pump.load(fabric, ids.into(), Packets::Forgotten).unwrap();
         Self::Fabric(pump)
     }
 
-    fn bare(tuns: [Tun; 2], batch: usize) -> Self {
+    fn bare(tuns: [Tun; 2]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || forward(&tuns, batch, &stopped));
+        let thread = thread::spawn(move || forward(&tuns, &stopped));
         Self::Bare { stop, thread }
     }
 
@@ -298,60 +329,46 @@ impl Forwarder {
     }
 }
 
-/// The bare forwarder; it reads `batch` packets, or as many as there are, before it writes them.
-fn forward(tuns: &[Tun; 2], batch: usize, stop: &AtomicBool) -> u64 {
+/// The bare forwarder.
+fn forward(tuns: &[Tun; 2], stop: &AtomicBool) -> u64 {
     let mut readable = ReadableSet::new(tuns.iter().map(std::os::fd::AsFd::as_fd));
-    let mut packets = vec![(0, [0; 2048]); batch];
+    let mut packets = vec![(0, [0; 2048]); BATCH];
     while !stop.load(Ordering::Relaxed) {
         readable.wait_until(Instant::now() + Duration::from_millis(1)).unwrap();
         for (place, tun) in tuns.iter().enumerate() {
             if !readable.is_readable(place) {
                 continue;
             }
-            for _ in 0..BATCH / batch {
-                let mut count = 0;
-                for (length, packet) in &mut packets {
-                    let Ok(read) = tun.read(packet) else { break };
-                    *length = read;
-                    count += 1;
-                }
-                for (length, packet) in &packets[..count] {
-                    tuns[1 - place].write(&packet[..*length]).unwrap();
-                }
-                if count < batch {
-                    break;
-                }
+            let mut count = 0;
+            for (length, packet) in &mut packets {
+                let Ok(read) = tun.read(packet) else { break };
+                *length = read;
+                count += 1;
             }
+            let read = packets[..count].iter().map(|(length, packet)| &packet[..*length]);
+            tuns[1 - place].write_all(read).unwrap();
         }
     }
     tuns.iter().map(|tun| tun.dropped().unwrap()).sum()
 }
 
-/// Two hosts at a router.
-fn plain() -> (Graph, [PortId; 2]) {
+/// Two hosts, each behind a NAT box or not, at a router.
+fn plan(boxes: [bool; 2], clock: &Clock) -> (Graph, [PortId; 2]) {
     let mut graph = Graph::new();
     let core = graph.router("core", RouterSpec::default());
-    let ports = [("a", OUTSIDE[0]), ("b", OUTSIDE[1])].map(|(name, address)| {
+    let arms = [("a", OUTSIDE[0], boxes[0]), ("b", OUTSIDE[1], boxes[1])];
+    let ports = arms.map(|(name, address, has_box)| {
         let port = graph.port(name);
-        let link = graph.link(port, End::Router(core), LinkSpec::default()).unwrap();
-        graph.route(core, IpAddr::V4(address), link).unwrap();
-        port
-    });
-    (graph, ports)
-}
-
-/// Two hosts, each behind a NAT box, at a router.
-fn with_boxes(clock: &Clock) -> (Graph, [PortId; 2]) {
-    let mut graph = Graph::new();
-    let core = graph.router("core", RouterSpec::default());
-    let ports = [("a", OUTSIDE[0]), ("b", OUTSIDE[1])].map(|(name, address)| {
-        let port = graph.port(name);
-        let spec = MiddleboxSpec::rfc5382_compliant();
-        let entropy = Entropy::new([1; 32]);
-        let machine = Middlebox::new(spec, IpAddr::V4(address), entropy, clock.now());
-        let node = graph.middlebox(format!("box-{name}"), machine);
-        graph.link(port, End::Inside(node), LinkSpec::default()).unwrap();
-        let link = graph.link(End::Outside(node), End::Router(core), LinkSpec::default()).unwrap();
+        let mut head = End::Port(port);
+        if has_box {
+            let spec = MiddleboxSpec::rfc5382_compliant();
+            let entropy = Entropy::new([1; 32]);
+            let machine = Middlebox::new(spec, IpAddr::V4(address), entropy, clock.now());
+            let node = graph.middlebox(format!("box-{name}"), machine);
+            graph.link(port, End::Inside(node), LinkSpec::default()).unwrap();
+            head = End::Outside(node);
+        }
+        let link = graph.link(head, End::Router(core), LinkSpec::default()).unwrap();
         graph.route(core, IpAddr::V4(address), link).unwrap();
         port
     });
