@@ -113,7 +113,11 @@ impl Arms<'_> {
             return self.link_to_core(port.into(), place, &[host]);
         };
         let external = self.addresses.boxes[place];
-        let routed = if spec.role == Role::Nat { vec![external] } else { vec![host, external] };
+        let routed = if spec.role == Role::Nat {
+            spec.pool.members(external).collect()
+        } else {
+            vec![host, external]
+        };
         let name = format!("box-{}", NAMES[place]);
         let (inside, outside, stands) = match self.star.executor {
             Executor::Model => {
