@@ -35,7 +35,7 @@ pub(super) struct Gate<'spec> {
     mappings: Vec<OpenMapping>,
     sessions: Vec<Session>,
     /// A stranger's SYN keeps its destination port from a mapping towards this endpoint.
-    taken: Option<Endpoint>,
+    taken: Option<(Endpoint, Duration)>,
 }
 
 /// A mapping of the proven port.
@@ -148,7 +148,8 @@ impl<'spec> Gate<'spec> {
         if let Some(open) = self.mappings.iter().find(|one| self.covers(one.towards, remote)) {
             return Some(open.own);
         }
-        let is_taken = self.taken == Some(remote) && self.towards_peer == Endpoint::Observed;
+        let is_taken = self.towards_peer == Endpoint::Observed
+            && self.taken.is_some_and(|(by, _)| by == remote);
         let own = if is_taken { Endpoint::OtherPort } else { self.towards_peer };
         self.mappings.push(OpenMapping { own, towards: Scope::Peer(remote) });
         Some(own)
@@ -169,7 +170,7 @@ impl<'spec> Gate<'spec> {
     fn stranger(&mut self, segment: Segment, now: Duration) -> Fate {
         let may_open = segment.kind == Kind::Syn || self.spec.tracking == TcpTracking::None;
         if !may_open || !self.admits(segment) {
-            return self.turn_away(segment);
+            return self.turn_away(segment, now);
         }
         if self.drops(segment) {
             return Fate::Dropped(Obstacle::BareSyn);
@@ -205,14 +206,15 @@ impl<'spec> Gate<'spec> {
         is_open && is_known
     }
 
-    fn turn_away(&mut self, segment: Segment) -> Fate {
+    fn turn_away(&mut self, segment: Segment, now: Duration) -> Fate {
         let fate = self.answer(segment, Obstacle::Stranger);
         let is_reset = matches!(fate, Fate::Answered(Segment { kind: Kind::Rst { .. }, .. }, _));
         if segment.kind == Kind::Syn
             && self.spec.early_packet == EarlyPacket::TakesPort
             && !is_reset
         {
-            self.taken = Some(segment.source);
+            let until = now + self.spec.timers.syn_received;
+            self.taken.get_or_insert((segment.source, until));
         }
         fate
     }
@@ -283,6 +285,7 @@ impl<'spec> Gate<'spec> {
     /// connection.
     fn forget(&mut self, now: Duration) {
         self.sessions.retain(|session| session.until > now);
+        self.taken = self.taken.filter(|(_, until)| *until > now);
         let sessions = &self.sessions;
         self.mappings.retain(|one| {
             one.towards == Scope::Broker || sessions.iter().any(|session| session.own == one.own)

@@ -54,7 +54,9 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
         );
     }
     let is_full = most <= TO_THE_BROKER && refuses;
-    if forgets(spec) || (most <= TO_THE_BROKER + SPARE && !is_full) {
+    // Towards a peer that dials as well, a box that dials by itself is one party too many.
+    let meddles = spec.rewriting.syn_proxy != SynProxy::Off && technique != Technique::Direct;
+    if meddles || forgets(spec) || (most <= TO_THE_BROKER + SPARE && !is_full) {
         return Standing::Unsteady;
     }
     Standing::Proven { room: most.saturating_sub(TO_THE_BROKER + SPARE) }
