@@ -63,7 +63,7 @@ impl Answers {
 
     /// Queues a segment with no option but MSS; false if the queue is full.
     pub(crate) fn segment(&mut self, side: Side, builder: &TcpBuilder, mss: Option<u16>) -> bool {
-        let option = mss.map(|mss| mss.to_be_bytes()).map(|[high, low]| [2, 4, high, low]);
+        let option = mss.map(u16::to_be_bytes).map(|[high, low]| [2, 4, high, low]);
         let options = option.as_ref().map_or(&[][..], |option| option);
         self.queue(side, |buffer| builder.emit(options, &[], buffer).ok())
     }

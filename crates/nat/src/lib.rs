@@ -3,8 +3,8 @@
 //! It takes packets from its inside and its outside and says what becomes of each: forwarded and
 //! rewritten in place, forwarded as it came, or dropped and why. What it is, is written in a
 //! [`MiddleboxSpec`]; [`preset`] has known boxes as data. It is not a router: routes, links and the
-//! TTL belong to whoever carries its packets. It handles TCP over IPv4 and IPv6 and the ICMP errors
-//! that belong to it.
+//! TTL belong to whoever carries its packets. It handles TCP, UDP and ICMP echo over IPv4 and IPv6,
+//! and the ICMP errors that belong to them.
 //!
 //! # The drive loop
 //!
@@ -49,6 +49,10 @@
 //!             └─ from outside: SYN to an open mapping and filtering agrees: session created
 //!                              else: the box itself drops, resets, or answers by ICMP
 //! ```
+//!
+//! A packet from inside that is addressed to the box's own outside goes this way twice, out and in
+//! again, where the box hairpins. A box that rewrites numbers or options, or makes handshakes
+//! itself, does so before and after; datagrams have tables of their own and no tracking.
 //!
 //! The states of a session stand in [`TcpState`].
 //!

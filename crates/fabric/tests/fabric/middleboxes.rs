@@ -136,3 +136,33 @@ fn the_same_entropy_and_packets_give_the_same_journal_however_the_thread_was_sch
     assert_eq!(prompt, journal(10));
     assert_eq!(prompt, journal(7_000));
 }
+
+#[test]
+fn a_box_that_hairpins_sends_a_packet_back_on_the_side_that_it_came_from() {
+    let (mut fabric, star) = natted_star(SourceValidation::Off, MiddleboxSpec::rfc5382_compliant());
+    let a = star.ports[0];
+    send(&mut fabric, a, Segment::syn(A_INSIDE, B), ms(0.0));
+    send(&mut fabric, a, Segment::syn("10.0.1.2:1", A), ms(1.0));
+
+    let out = run(&mut fabric, ms(2.0));
+
+    let turned = Packet::parse(out[0].packet.as_slice()).unwrap();
+    assert_eq!((out[0].port, out[0].due), (a, ms(1.2)));
+    assert_eq!(turned.destination_endpoint(), Some(endpoint(A_INSIDE)));
+    assert_eq!(turned.source_endpoint().map(|source| source.ip()), Some(endpoint(A).ip()));
+}
+
+#[test]
+fn a_box_that_starts_anew_has_forgotten_its_sessions() {
+    let (mut fabric, star) = natted_star(SourceValidation::Off, closed());
+    let [a, b, _] = star.ports;
+    forged_open(&mut fabric, star.ports);
+    let node = star.boxes[0].expect("A stands behind a box");
+
+    fabric.reboot(node, ms(80.0));
+
+    assert!(fabric.middlebox(node).is_some_and(Middlebox::is_idle));
+    let data = Segment { sequence: 201, acknowledgment: 101, ..Segment::data(B_INSIDE, A) };
+    send(&mut fabric, b, data, ms(100.0));
+    assert!(run(&mut fabric, ms(200.0)).iter().all(|out| out.port != a));
+}

@@ -121,7 +121,7 @@ fn the_journal_is_bounded_and_counts_what_it_lost() {
 
 #[test]
 fn a_switch_leaves_the_ttl_alone_and_lets_nothing_expire() {
-    let mut graph = simopen_fabric::Graph::new();
+    let mut graph = Graph::new();
     let ports = [(graph.port("a"), A), (graph.port("b"), B)];
     let spec = RouterSpec {
         forwarding: simopen_fabric::Forwarding::Switch,
@@ -143,7 +143,7 @@ fn a_switch_leaves_the_ttl_alone_and_lets_nothing_expire() {
 
 #[test]
 fn a_link_that_is_down_takes_nothing_and_lets_what_is_under_way_arrive() {
-    let mut graph = simopen_fabric::Graph::new();
+    let mut graph = Graph::new();
     let (a, b) = (graph.port("a"), graph.port("b"));
     let link = graph.link(a, b, LinkSpec::with_delay(HALF_LEG)).unwrap();
     let mut fabric = Fabric::new(graph, Entropy::new([1; 32]), Timestamp::ZERO);

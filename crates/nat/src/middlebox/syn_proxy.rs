@@ -193,7 +193,7 @@ impl Middlebox {
 
     /// Sends the remote endpoint a segment in the inside host's name, through this very box.
     fn say_outside(&mut self, flow: &Flow, words: Words, mss: Option<u16>, now: Timestamp) -> bool {
-        let option = mss.map(|mss| mss.to_be_bytes()).map(|[high, low]| [2, 4, high, low]);
+        let option = mss.map(u16::to_be_bytes).map(|[high, low]| [2, 4, high, low]);
         let options = option.as_ref().map_or(&[][..], |option| option);
         let mut bytes = [0; MAX_LEN];
         let Ok(length) = words.between(flow.near, flow.remote).emit(options, &[], &mut bytes)

@@ -80,8 +80,8 @@ fn parity_is_kept_where_the_specification_says_so() {
         let mut exchange = Exchange::new(spec);
         (1..40).all(|number| {
             let remote = format!("198.51.100.9:{number}");
-            ask(&mut exchange, INSIDE, &remote).port() % 2 == 0
-                && ask(&mut exchange, "10.0.0.2:4001", &remote).port() % 2 == 1
+            ask(&mut exchange, INSIDE, &remote).port().is_multiple_of(2)
+                && !ask(&mut exchange, "10.0.0.2:4001", &remote).port().is_multiple_of(2)
         })
     };
     assert!(odd_and_even(PortParity::Kept));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use simopen_nat::{
     Filtering, FlowProtocol, InboundBareSyn, JournalEvent, Mapping, MiddleboxSpec, OnReset,
-    PRESETS, PortOverloading, Side, UnsolicitedSyn, Verdict,
+    PRESETS, PortOverloading, SessionEndpoints, Side, UnsolicitedSyn, Verdict,
 };
 use simopen_packet::{Packet, TcpFlags};
 
@@ -155,6 +155,22 @@ fn run(exchange: &mut Exchange, steps: &[Step]) -> Vec<(Verdict, Vec<u8>)> {
     out
 }
 
+fn created(event: JournalEvent) -> Option<(FlowProtocol, SessionEndpoints)> {
+    if let JournalEvent::FlowCreated { protocol, session, .. } = event {
+        return Some((protocol, session));
+    }
+    let JournalEvent::Created { session, .. } = event else { return None };
+    Some((FlowProtocol::Tcp, session))
+}
+
+fn ended(event: JournalEvent) -> Option<(FlowProtocol, SessionEndpoints)> {
+    if let JournalEvent::FlowEnded { protocol, session, .. } = event {
+        return Some((protocol, session));
+    }
+    let JournalEvent::Ended { session, .. } = event else { return None };
+    Some((FlowProtocol::Tcp, session))
+}
+
 proptest! {
     #[test]
     fn the_same_entropy_and_inputs_give_the_same_bytes_and_journal(
@@ -189,24 +205,17 @@ proptest! {
         let mut outside = HashMap::new();
         run(&mut exchange, &steps);
         for entry in exchange.journal() {
-            let (created, ended) = match entry.event {
-                JournalEvent::Created { session, .. } => (Some((FlowProtocol::Tcp, session)), None),
-                JournalEvent::Ended { session, .. } => (None, Some((FlowProtocol::Tcp, session))),
-                JournalEvent::FlowCreated { protocol, session, .. } => (Some((protocol, session)), None),
-                JournalEvent::FlowEnded { protocol, session, .. } => (None, Some((protocol, session))),
-                JournalEvent::Rebooted { .. } => {
-                    inside.clear();
-                    outside.clear();
-                    (None, None)
-                }
-                _ => (None, None),
-            };
-            if let Some((protocol, session)) = created {
+            if let JournalEvent::Rebooted { .. } = entry.event {
+                inside.clear();
+                outside.clear();
+            }
+            if let Some((protocol, session)) = created(entry.event) {
                 let by_inside = inside.insert((protocol, session.inside, session.remote), session);
-                let by_outside = outside.insert((protocol, session.external, session.remote), session);
+                let by_outside =
+                    outside.insert((protocol, session.external, session.remote), session);
                 prop_assert_eq!((by_inside, by_outside), (None, None));
             }
-            if let Some((protocol, session)) = ended {
+            if let Some((protocol, session)) = ended(entry.event) {
                 inside.remove(&(protocol, session.inside, session.remote));
                 outside.remove(&(protocol, session.external, session.remote));
             }

@@ -148,11 +148,9 @@ fn a_full_box_refuses_or_forgets_the_oldest_of_the_same_host() {
         let ended: Vec<_> = exchange
             .journal()
             .iter()
-            .filter_map(|entry| match entry.event {
-                JournalEvent::Ended { session, cause: EndCause::Evicted, .. } => {
-                    Some(session.inside)
-                }
-                _ => None,
+            .filter_map(|entry| {
+                let JournalEvent::Ended { session, cause, .. } = entry.event else { return None };
+                (cause == EndCause::Evicted).then_some(session.inside)
             })
             .collect();
         assert_eq!(exchange.middlebox.session_count(), 3);

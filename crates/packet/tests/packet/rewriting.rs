@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use proptest::{collection::vec, prelude::*};
 use simopen_packet::{
-    IcmpError, Packet, SeqNumber, TcpBuilder, TcpFlags, Transport, Ttl, error_quoting,
+    Datagram, DatagramKind, IcmpError, Packet, SeqNumber, TcpBuilder, TcpFlags, Transport, Ttl,
+    error_quoting,
 };
 
 use crate::strategy::{builders, emitted, endpoint_like, v4, v6};
@@ -273,5 +274,127 @@ fn a_layout_reads_addresses_and_ttl_as_they_are_after_rewriting() {
         assert_eq!(layout.destination_addr(&bytes), Some(header.destination.ip()));
         assert_eq!(layout.ttl(&bytes), Ttl(9));
         assert_eq!(layout.source_addr(&bytes[..8]), None);
+    }
+}
+
+/// A UDP datagram, or an ICMP echo request with the source port as its identifier.
+fn datagram(kind: DatagramKind, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let header = TcpBuilder {
+        source,
+        destination,
+        ttl: Ttl(9),
+        sequence: SeqNumber(0),
+        acknowledgment: SeqNumber(0),
+        flags: TcpFlags::ACK,
+        window: 0,
+    };
+    let mut bytes = vec![0; 128];
+    let length = header.emit(&[], &[], &mut bytes).unwrap();
+    bytes.truncate(length);
+    let start = length - 20;
+    let is_v4 = source.is_ipv4();
+    let (protocol, checksum_at) = match (kind, is_v4) {
+        (DatagramKind::Udp, _) => (17, start + 6),
+        (DatagramKind::EchoRequest | DatagramKind::EchoReply, true) => (1, start + 2),
+        (DatagramKind::EchoRequest | DatagramKind::EchoReply, false) => (58, start + 2),
+    };
+    if protocol != 17 {
+        bytes[start] = if is_v4 { 8 } else { 128 };
+        bytes[start + 1] = 0;
+        bytes[start + 4..start + 6].copy_from_slice(&source.port().to_be_bytes());
+    }
+    // What was the checksum of TCP is data now.
+    bytes[start + 16..start + 18].fill(0);
+    bytes[if is_v4 { 9 } else { 6 }] = protocol;
+    if is_v4 {
+        resum(&mut bytes, 0..20, 10, 0);
+    }
+    resum_datagram(&mut bytes, start, protocol, checksum_at);
+    bytes
+}
+
+fn resum_datagram(bytes: &mut [u8], start: usize, protocol: u8, checksum_at: usize) {
+    let pseudo_header: u64 = match (protocol, start) {
+        (1, _) => 0,
+        (_, 20) => {
+            bytes[12..20].chunks(2).map(|word| u64::from(word[0]) << 8 | u64::from(word[1])).sum()
+        }
+        _ => bytes[8..40].chunks(2).map(|word| u64::from(word[0]) << 8 | u64::from(word[1])).sum(),
+    };
+    let length = (bytes.len() - start) as u64;
+    let rest = if protocol == 1 { 0 } else { length + u64::from(protocol) };
+    resum(bytes, start..start + length as usize, checksum_at, pseudo_header + rest);
+    if protocol == 17 && bytes[checksum_at..checksum_at + 2] == [0, 0] {
+        bytes[checksum_at..checksum_at + 2].fill(0xff);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_rewritten_datagram_equals_one_made_for_its_new_ends(
+        (header, _, source, destination) in rewritings(), kind in 0u8..2
+    ) {
+        let kind = if kind == 0 { DatagramKind::Udp } else { DatagramKind::EchoRequest };
+        let mut bytes = datagram(kind, header.source, header.destination);
+        let packet = Packet::parse(&bytes).unwrap();
+        let read = Datagram::of(&packet, &bytes).unwrap();
+        prop_assert_eq!((read.kind, read.source_port), (kind, header.source.port()));
+        let layout = packet.layout();
+
+        prop_assert!(layout.set_datagram_destination(&mut bytes, destination));
+        prop_assert!(layout.set_datagram_source(&mut bytes, source));
+
+        prop_assert_eq!(bytes, datagram(kind, source, destination));
+    }
+
+    #[test]
+    fn an_edited_segment_equals_one_made_with_its_new_numbers_and_options(
+        header in builders(), sequence in any::<u32>(), acknowledgment in any::<u32>(), mss in any::<u16>()
+    ) {
+        let with = |header: &TcpBuilder, mss: u16| {
+            let [high, low] = mss.to_be_bytes();
+            let mut bytes = vec![0; 128];
+            let options = [1, 2, 4, high, low, 1, 0, 0];
+            let length = header.emit(&options, b"payload", &mut bytes).unwrap();
+            bytes.truncate(length);
+            bytes
+        };
+        let mut bytes = with(&header, 1460);
+        let layout = Packet::parse(&bytes).unwrap().layout();
+        let mut seen = 0;
+
+        let is_edited = layout.edit_segment(&mut bytes, |segment| {
+            segment.sequence = SeqNumber(sequence);
+            segment.acknowledgment = SeqNumber(acknowledgment);
+            segment.for_each_option(|option| {
+                seen += 1;
+                option[2..].copy_from_slice(&mss.to_be_bytes());
+            });
+        });
+
+        prop_assert!(is_edited);
+        prop_assert_eq!(seen, 1);
+        let (sequence, acknowledgment) = (SeqNumber(sequence), SeqNumber(acknowledgment));
+        prop_assert_eq!(bytes, with(&TcpBuilder { sequence, acknowledgment, ..header }, mss));
+    }
+
+    #[test]
+    fn a_shifted_quote_equals_one_of_a_segment_with_that_number(
+        header in builders(), by in any::<u32>(), quoted_len in 28usize..80
+    ) {
+        let shifted = TcpBuilder { sequence: header.sequence + by, ..header };
+        // At least the ports are quoted, and never half of a checksum.
+        let least = if header.source.is_ipv4() { 28 } else { 48 };
+        let quoted_len = quoted_len.max(least) / 2 * 2;
+        let [original, expected] = [header, shifted].map(|header| {
+            error_about(&emitted(&header, &[], &[7; 30]), header.destination, quoted_len)
+        });
+        let mut bytes = original;
+        let layout = Packet::parse(&bytes).unwrap().layout();
+
+        prop_assert!(layout.shift_quoted_sequence(&mut bytes, by));
+
+        Packet::verify_checksums(&bytes).unwrap();
+        prop_assert_eq!(Packet::parse(&bytes).unwrap(), Packet::parse(&expected).unwrap());
     }
 }
