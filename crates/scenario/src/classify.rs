@@ -53,7 +53,7 @@ mod tracking;
 pub mod unseen;
 mod unsolicited;
 
-use simopen_nat::{IcmpErrors, OnReset, Role, TcpTracking};
+use simopen_nat::{IcmpErrors, OnReset, Role, SynProxy, TcpTracking};
 
 use axis::Axis;
 use bench::Bench;
@@ -80,10 +80,10 @@ pub fn classify(bench: &mut dyn Bench) -> Classification {
             return found;
         }
     }
+    rewriting::rewriting(probe, &mut found);
     translation(probe, &mut found);
     strangers(probe, &mut found);
     segments(probe, &mut found);
-    rewriting::rewriting(probe, &mut found);
     times(probe, &mut found);
     datagrams::udp(probe, &mut found);
     let echo = datagrams::icmp_echo(probe, &found);
@@ -126,7 +126,11 @@ fn translation(probe: &mut Probe<'_>, found: &mut Classification) {
 fn strangers(probe: &mut Probe<'_>, found: &mut Classification) {
     found.note(Axis::Tracking, tracking::tracking(probe));
     found.note(Axis::Unsolicited, unsolicited::unsolicited(probe));
-    found.note(Axis::InboundBareSyn, unsolicited::inbound_bare_syn(probe));
+    if found.value(Axis::SynProxy) == Some(SynProxy::On) {
+        found.masked(Axis::InboundBareSyn, Axis::SynProxy);
+    } else {
+        found.note(Axis::InboundBareSyn, unsolicited::inbound_bare_syn(probe));
+    }
     let filtering = unsolicited::filtering(probe, found);
     found.note(Axis::Filtering, filtering);
     if found.translates() {

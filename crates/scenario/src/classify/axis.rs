@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use simopen_nat::MiddleboxSpec;
 
+use super::reading::in_words;
+
 macro_rules! axes {
     ($first:ident = $first_path:literal, $($name:ident = $path:literal,)*) => {
         /// One axis of a specification. May grow, with the specification.
@@ -94,6 +96,12 @@ impl Axis {
         let text = serde_json::to_value(spec).expect("a specification is plain data");
         let place = format!("/{}", self.path().replace('.', "/"));
         text.pointer(&place).cloned().expect("every axis has its place in the specification")
+    }
+
+    /// What a specification says of it, for a reader.
+    #[must_use]
+    pub fn says(self, spec: &MiddleboxSpec) -> String {
+        in_words(&self.of(spec))
     }
 
     /// The specification with another value there; `None` if the axis cannot have it.

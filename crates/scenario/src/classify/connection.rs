@@ -127,6 +127,13 @@ impl Probe<'_> {
         Some(connection)
     }
 
+    /// Whether an answer of the remote end comes in: only while the box knows the connection.
+    pub(super) fn is_answered(&mut self, connection: &Connection) -> bool {
+        let came_in = self.passes(&connection.syn_ack());
+        // A box that made the handshake inside keeps the SYN-ACK for itself.
+        came_in || (connection.is_proxied && self.passes(&connection.back(TcpFlags::ACK, 1, 1)))
+    }
+
     /// Dials and has the SYN-ACK come in.
     pub(super) fn answered(
         &mut self,

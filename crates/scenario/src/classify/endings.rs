@@ -69,7 +69,7 @@ pub(super) fn on_icmp_error(probe: &mut Probe<'_>) -> Reading {
     let Some((connection, _)) = quote(probe, IcmpError::HostUnreachable) else {
         return Reading::NotSeen(NotSeen::LeavesNoTrace);
     };
-    let lives = probe.passes(&connection.syn_ack());
+    let lives = probe.is_answered(&connection);
     Reading::is(if lives { OnIcmpError::SessionKept } else { OnIcmpError::SessionDeleted })
 }
 

@@ -3,7 +3,9 @@
 
 use std::net::SocketAddr;
 
-use simopen_nat::{Filtering, Hairpin, Mapping, PortAllocation};
+use simopen_nat::{
+    Egress, Filtering, Hairpin, InboundBareSyn, Mapping, PortAllocation, UnsolicitedSyn,
+};
 
 use super::axis::Axis;
 use super::bench::Vantage;
@@ -40,16 +42,30 @@ pub(super) fn hairpin(probe: &mut Probe<'_>, found: &Classification) -> Reading 
     absent(found)
 }
 
-/// Nothing came back: either it never does, or neither end knew where the other one would be.
+/// Nothing came back: either it never does, or something else is in its way.
 fn absent(found: &Classification) -> Reading {
-    let reachable = found.value(Axis::Filtering) == Some(Filtering::EndpointIndependent)
-        || found.value(Axis::Mapping) == Some(Mapping::EndpointIndependent)
+    let masked_by = |axis| Reading::NotSeen(NotSeen::MaskedBy(axis));
+    if found.value(Axis::Egress) != Some(Egress::Everything) {
+        return masked_by(Axis::Egress);
+    }
+    if found.value(Axis::InboundBareSyn) != Some(InboundBareSyn::Admitted) {
+        return masked_by(Axis::InboundBareSyn);
+    }
+    if found.value(Axis::Filtering) == Some(Filtering::EndpointIndependent) {
+        return Reading::is(Hairpin::Off);
+    }
+    // Both must dial, and the first one must not be refused.
+    let is_refused = !matches!(
+        found.value(Axis::Unsolicited),
+        Some(UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable)
+    );
+    if is_refused {
+        return masked_by(Axis::Unsolicited);
+    }
+    let is_foreseen = found.value(Axis::Mapping) == Some(Mapping::EndpointIndependent)
         || matches!(
             found.value(Axis::PortAllocation),
             Some(PortAllocation::Preserve | PortAllocation::PreserveElseNext)
         );
-    if reachable {
-        return Reading::is(Hairpin::Off);
-    }
-    Reading::NotSeen(NotSeen::MaskedBy(Axis::Filtering))
+    if is_foreseen { Reading::is(Hairpin::Off) } else { masked_by(Axis::Filtering) }
 }

@@ -70,7 +70,7 @@ fn fill(probe: &mut Probe<'_>, host_of: impl Fn(usize) -> usize) -> Filled {
             return Filled { sessions: nth, then: Some(WhenFull::Refused) };
         };
         let first = first.get_or_insert(opened);
-        if !probe.passes(&first.syn_ack()) {
+        if !probe.is_answered(first) {
             return Filled { sessions: nth, then: Some(WhenFull::OldestEvicted) };
         }
     }

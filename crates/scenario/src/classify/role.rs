@@ -14,10 +14,15 @@ const LISTED: usize = 4;
 
 /// Finds ports outside to which sessions can be opened; everything else needs them.
 pub(super) fn egress(probe: &mut Probe<'_>, found: &mut Classification) {
+    probe.restart();
     let mut open = |port: u16| {
-        probe.restart();
         let (inside, remote) = (probe.inside(0, 4000), probe.outside(0, port));
-        probe.open(inside, remote).is_some()
+        let is_open = probe.open(inside, remote).is_some();
+        if is_open {
+            // So that no limit is reached.
+            probe.restart();
+        }
+        is_open
     };
     let sample = (1..=u16::MAX).step_by(STRIDE).filter(|port| open(*port)).count();
     if sample > LISTED {

@@ -1,5 +1,7 @@
 //! What no probe can see: turns of an axis after which a box gives out the same packets.
 
+use std::fmt;
+
 use serde_json::Value;
 use simopen_nat::{Preset, Role};
 
@@ -34,8 +36,6 @@ pub enum Presets {
 pub enum Turned {
     /// Every one.
     ToAnything,
-    /// These words.
-    To(&'static [&'static str]),
     /// A longer time.
     Longer,
 }
@@ -46,10 +46,31 @@ impl UnseenTurn {
     pub fn covers(&self, preset: &Preset, axis: Axis, value: &Value) -> bool {
         let is_turned = match self.to {
             Turned::ToAnything => true,
-            Turned::To(words) => value.as_str().is_some_and(|value| words.contains(&value)),
             Turned::Longer => super::expectation::lasts_longer(value, &axis.of(&preset.spec)),
         };
         is_turned && self.axes.contains(&axis) && self.presets.contain(preset)
+    }
+}
+
+impl fmt::Display for UnseenTurn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.axes == Axis::ALL_BUT_ROLE {
+            formatter.write_str("everything but the role")?;
+        } else {
+            let axes: Vec<_> = self.axes.iter().map(|axis| axis.path()).collect();
+            formatter.write_str(&axes.join(", "))?;
+        }
+        match self.to {
+            Turned::ToAnything => {}
+            Turned::Longer => formatter.write_str(" (longer)")?,
+        }
+        match self.presets {
+            Presets::Of(Role::Transparent) => formatter.write_str(" of no-box")?,
+            Presets::Of(Role::Firewall) => formatter.write_str(" of firewalls")?,
+            Presets::Of(_) => formatter.write_str(" of NATs")?,
+            Presets::Named(names) => write!(formatter, " of {}", names.join(", "))?,
+        }
+        write!(formatter, ": {}", self.why)
     }
 }
 
@@ -153,6 +174,12 @@ pub const UNSEEN: &[UnseenTurn] = &[
         to: Turned::ToAnything,
         why: "neither of two hosts inside knows from where the other one would come, so that both \
               are filtered",
+    },
+    UnseenTurn {
+        axes: &[Axis::Hairpin],
+        presets: Presets::Named(&["linux-masquerade-open-input"]),
+        to: Turned::ToAnything,
+        why: "the RST for the first of two hosts that dial each other ends its session",
     },
     UnseenTurn {
         axes: &[Axis::PoolPairing],
