@@ -34,6 +34,18 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LabCommand {
+    /// Try every technique between every two boxes, and compare with what must come of it.
+    ///
+    /// Exits with 0 if everything came out as predicted, 1 if something did not or too few of its
+    /// runs counted, 2 if this machine cannot run it, 130 if it was broken off; what was run by
+    /// then is reported all the same.
+    Matrix(crate::matrix::MatrixArguments),
+    /// Measure how long each technique takes, over delay and loss, beside what theory says.
+    Bench(crate::bench::BenchArguments),
+    /// Tell what this machine can run, and what to do about the rest.
+    ///
+    /// Exits with 0 if the lab can run, 2 if it cannot.
+    Doctor(crate::doctor::DoctorArguments),
     /// Join two kernels behind SYN-dropping NATs by forged SYN-ACKs, beside what fails there.
     ///
     /// Builds hosts a, b and c, each a network namespace with a kernel TCP stack, puts a NAT box
@@ -61,7 +73,8 @@ pub(crate) struct DemoArguments {
 /// The longest leg: ten seconds are longer than any attempt waits.
 const LONGEST: Duration = Duration::from_secs(2);
 
-fn parse_delay(text: &str) -> Result<Duration, String> {
+/// A time: a number with ms, s or us, milliseconds if bare.
+pub(crate) fn parse_delay(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = match text.get(digits.len()..) {
         Some("" | "ms") => 1e-3,
@@ -85,6 +98,52 @@ fn parse_delay(text: &str) -> Result<Duration, String> {
         ));
     }
     Ok(delay)
+}
+
+/// A probability: `5%` or `0.05`.
+pub(crate) fn parse_loss(text: &str) -> Result<f64, String> {
+    let (digits, unit) = match text.strip_suffix('%') {
+        Some(digits) => (digits.trim_end(), 0.01),
+        None => (text, 1.0),
+    };
+    let number = digits.parse().map(|number: f64| number * unit);
+    let is_share = |share: &f64| (0.0..=1.0).contains(share);
+    number
+        .ok()
+        .filter(is_share)
+        .ok_or_else(|| format!("'{text}' is no share of packets; write 5% or 0.05"))
+}
+
+/// Bits per second: `250M`, `2.5G`, `64k`, or the bare number.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((end, 'k')) => (&text[..end], 1e3),
+        Some((end, 'M')) => (&text[..end], 1e6),
+        Some((end, 'G')) => (&text[..end], 1e9),
+        _ => (text, 1.0),
+    };
+    let bits = digits.parse().map(|number: f64| (number * unit).round());
+    match bits {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+        Ok(bits) if (1.0..=1e12).contains(&bits) => Ok(bits as u64),
+        _ => Err(format!("'{text}' is no rate in bits per second; write 250M, 2.5G or 64k")),
+    }
+}
+
+/// How much later than agreed each side begins: `a=20ms`, or `a=20ms,b=5ms`.
+pub(crate) fn parse_skew(text: &str) -> Result<[Duration; 2], String> {
+    let mut skew = [None; 2];
+    for part in text.split(',') {
+        let (side, time) = match part.split_once('=') {
+            Some(("a", time)) => (0, time),
+            Some(("b", time)) => (1, time),
+            _ => return Err(format!("'{part}' names no side; write a=20ms, or a=20ms,b=5ms")),
+        };
+        if skew[side].replace(parse_delay(time)?).is_some() {
+            return Err(format!("'{text}' names one side twice"));
+        }
+    }
+    Ok(skew.map(Option::unwrap_or_default))
 }
 
 #[cfg(test)]
@@ -111,6 +170,39 @@ mod tests {
     fn a_bad_delay_is_refused_with_what_to_write() {
         for text in ["", "ms", "10 parsecs", "-1ms", "1h", "3s", "nan", "inf"] {
             assert!(parse_delay(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_loss_is_a_share_or_a_percentage() {
+        for (text, share) in [("0", 0.0), ("5%", 0.05), ("0.05", 0.05), ("100 %", 1.0), ("1", 1.0)]
+        {
+            assert_eq!(parse_loss(text), Ok(share), "{text}");
+        }
+        for text in ["", "5", "-1%", "%", "101%", "nan"] {
+            assert!(parse_loss(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_takes_a_unit_or_counts_bits() {
+        for (text, rate) in
+            [("64k", 64_000), ("250M", 250_000_000), ("2.5G", 2_500_000_000), ("7", 7)]
+        {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        for text in ["", "M", "0", "-5M", "1T", "ö", "inf"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_skew_names_the_side_that_is_late() {
+        let ms = Duration::from_millis;
+        assert_eq!(parse_skew("a=20ms"), Ok([ms(20), ms(0)]));
+        assert_eq!(parse_skew("b=5,a=0.1s"), Ok([ms(100), ms(5)]));
+        for text in ["", "20ms", "c=1ms", "a=1,a=2", "a="] {
+            assert!(parse_skew(text).is_err(), "{text}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::arguments::DemoArguments;
 use crate::{COULD_NOT_TRY, FAILED, privilege, screen};
 
 /// As a shell says it of a command that was interrupted.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     // Before any thread: a user namespace can only be entered by a process with one.
@@ -24,11 +24,8 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
         return Ok(ExitCode::from(COULD_NOT_TRY));
     }
     let cancel = cancel_on_interrupt()?;
-    let spec = DemoSpec {
-        leg: arguments.delay,
-        captures: arguments.pcap.clone(),
-        seed: system_seed()?,
-    };
+    let spec =
+        DemoSpec { leg: arguments.delay, captures: arguments.pcap.clone(), seed: system_seed()? };
     let quiet = arguments.json && !io::stderr().is_terminal();
     let started = Instant::now();
     if !quiet {
@@ -72,7 +69,7 @@ fn show(arguments: &DemoArguments, demo: &DemoResult) -> Result<()> {
 
 /// The first Ctrl-C lets the attempts take everything down; a second one ends the process, which
 /// takes everything down as well.
-fn cancel_on_interrupt() -> Result<Cancel> {
+pub(crate) fn cancel_on_interrupt() -> Result<Cancel> {
     let (canceller, cancel) = Canceller::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -5,7 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod demo;
+mod doctor;
+mod live;
+mod matrix;
+mod output;
 mod privilege;
 mod screen;
 
@@ -26,6 +31,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     set_up_tracing(arguments.verbose);
     let outcome = match arguments.command {
+        Command::Lab { command: LabCommand::Matrix(matrix) } => matrix::run(&matrix),
+        Command::Lab { command: LabCommand::Bench(bench) } => bench::run(&bench),
+        Command::Lab { command: LabCommand::Doctor(doctor) } => doctor::run(&doctor),
         Command::Lab { command: LabCommand::Demo(demo) } => demo::run(&demo),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());

@@ -9,6 +9,11 @@ use simopen_device::user_namespace::reexec_in_user_namespace;
 /// Set in the environment of the second start, inside the user namespace.
 const MARKER: &str = "SIMOPEN_IN_USER_NAMESPACE";
 
+/// Whether this process was started again in a user namespace.
+pub(crate) fn is_in_user_namespace() -> bool {
+    env::var_os(MARKER).is_some()
+}
+
 /// Returns if everything is there. Without rights it starts the program again as root of a user
 /// namespace of its own, and does not return. `Err` says what is missing and what to do.
 pub(crate) fn acquire() -> Result<(), String> {
@@ -50,7 +55,8 @@ fn command_line() -> String {
     std::iter::once(quoted(program)).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-fn quoted(word: String) -> String {
+/// The word as a shell reads it back.
+pub(crate) fn quoted(word: String) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,@+".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {
         word

@@ -83,11 +83,8 @@ pub(crate) fn table(demo: &DemoResult) -> String {
             (true, true) => "on",
             (true, false) => "off",
         };
-        let time = result
-            .record
-            .phases
-            .established_ms
-            .map_or("-".into(), |time| format!("{time:.1} ms"));
+        let time =
+            result.record.phases.established_ms.map_or("-".into(), |time| format!("{time:.1} ms"));
         let legs = result.record.legs.map_or("-".into(), |legs| format!("{legs:.2}"));
         let _ = writeln!(
             text,

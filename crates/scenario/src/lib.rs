@@ -10,6 +10,7 @@ pub mod boxes;
 pub mod cell;
 pub mod classify;
 pub mod conditions;
+pub mod default_matrix;
 pub mod file;
 pub mod milliseconds;
 pub mod network;

@@ -119,6 +119,14 @@ impl Grid {
         })
     }
 
+    /// Puts another mark on a cell.
+    pub fn update(&mut self, cell: usize, mark: Mark) {
+        let entries = self.panels.iter_mut().flat_map(|panel| &mut panel.entries);
+        if let Some(entry) = entries.chain(&mut self.controls).find(|entry| entry.cell == cell) {
+            entry.mark = mark;
+        }
+    }
+
     /// All cells, controls last.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.panels.iter().flat_map(|panel| &panel.entries).chain(&self.controls)
