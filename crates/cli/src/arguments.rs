@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::scenario::{RunArguments, ShellArguments};
+
 /// Open TCP connections between peers that sit behind NATs and firewalls.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]
@@ -53,6 +55,16 @@ pub(crate) enum LabCommand {
     /// seconds. Exits with 0 if every attempt came out as it must, 1 if one did not, 2 if this
     /// machine cannot run it.
     Demo(DemoArguments),
+    /// Run the scenario of a file: any network, what is attempted in it, what happens meanwhile.
+    ///
+    /// Prints the timeline of each run and what came of each attempt. Exits with 0 if all came out
+    /// as the file expects, 1 if something did not, 2 if it cannot be run.
+    Run(RunArguments),
+    /// Start a scenario's network, and a shell or a program inside one of its hosts.
+    ///
+    /// The environment has SIMOPEN_HOST and, for each host, its addresses in SIMOPEN_HOST_NAME. The
+    /// exit code is the program's. Everything it started ends with it.
+    Shell(ShellArguments),
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod live;
 mod matrix;
 mod output;
 mod privilege;
+mod scenario;
 mod screen;
 
 use std::io;
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
         Command::Lab { command: LabCommand::Bench(bench) } => bench::run(&bench),
         Command::Lab { command: LabCommand::Doctor(doctor) } => doctor::run(&doctor),
         Command::Lab { command: LabCommand::Demo(demo) } => demo::run(&demo),
+        Command::Lab { command: LabCommand::Run(run) } => scenario::run(&run),
+        Command::Lab { command: LabCommand::Shell(shell) } => scenario::shell(&shell),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

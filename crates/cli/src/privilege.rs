@@ -42,7 +42,7 @@ fn explain(capabilities: &Capabilities, user_namespace: Option<String>) -> Strin
 }
 
 /// The program and its arguments as they would be typed.
-fn command_line() -> String {
+pub(crate) fn command_line() -> String {
     let program = env::current_exe().ok().and_then(|program| {
         let here = env::current_dir().ok()?;
         let shortened = program.strip_prefix(&here).unwrap_or(&program);

@@ -122,6 +122,17 @@ impl Program {
         self.child.wait()
     }
 
+    /// Kills it, if it still runs, and says how it ended.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn end(&mut self) -> io::Result<ExitStatus> {
+        // One that is ending keeps the code that it ends with.
+        self.child.kill()?;
+        self.child.wait()
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors

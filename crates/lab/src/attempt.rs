@@ -107,9 +107,10 @@ impl Trial {
             .build()
             .map_err(|source| LabError::System { what: "a runtime", source })?;
         let mut cancel = cancel.clone();
+        let limit = LIMIT + self.hold.unwrap_or_default();
         let conducted = runtime.block_on(async {
             tokio::select! {
-                conducted = timeout(LIMIT, conduct::conduct(self, topology)) => {
+                conducted = timeout(limit, conduct::conduct(self, topology)) => {
                     conducted.unwrap_or(Err(LabError::TimedOut("the end of the attempt")))
                 }
                 () = cancel.cancelled() => Err(LabError::Cancelled),

@@ -33,6 +33,19 @@ pub enum LabError {
     /// An experiment names a host that the network does not have.
     #[error("the network has no host {0:?}, or none with an address")]
     NoSuchHost(String),
+    /// A foreign program is not installed.
+    #[error("the program {0} is missing: run scripts/install-test-programs, or install it")]
+    MissingProgram(&'static str),
+    /// A foreign program ended before its work was done.
+    #[error("{program} ended at once, {how}: {words}")]
+    ProgramEnded {
+        /// Which.
+        program: String,
+        /// How.
+        how: String,
+        /// The last lines that it wrote.
+        words: String,
+    },
     /// A box that is a kernel was to be replaced while it is used.
     #[error("{0} is a kernel, and only boxes that are machines can be replaced in mid-run")]
     NotForKernels(String),

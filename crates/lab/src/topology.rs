@@ -37,6 +37,10 @@ const RATE: u64 = 250_000_000;
 /// Bytes that may wait before such a link: more than any connection here has under way.
 const QUEUE: usize = 16 << 20;
 
+/// A link that says nothing of how much it carries.
+pub(crate) const RATED: LinkSpec =
+    LinkSpec { rate: Some(RATE), queue: QUEUE, ..LinkSpec::with_delay(Duration::ZERO) };
+
 /// The local ports that kernels choose from lie from here to 60,999, as Linux has it.
 const FIRST_PORT: u16 = 32_768;
 /// How many of them one run chooses from.

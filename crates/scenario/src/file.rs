@@ -152,18 +152,30 @@ impl Scenario {
     /// tells all of them from inside, its specification is the innermost one's.
     #[must_use]
     pub fn boxes(&self, attempt: &Attempt) -> [NamedBox; 2] {
-        [attempt.from, attempt.to].map(|end| {
-            let way = self.plan.way(end, attempt.broker).map_or_else(Vec::new, |way| way.0);
-            let names: Vec<&str> =
-                way.iter().map(|number| self.plan.boxes[*number].name.as_str()).collect();
-            way.first().map_or_else(
-                || NamedBox {
-                    name: "no-box".to_owned(),
-                    spec: simopen_nat::MiddleboxSpec::no_box(),
-                },
-                |first| NamedBox { name: names.join("+"), spec: self.plan.boxes[*first].spec },
-            )
-        })
+        [attempt.from, attempt.to].map(|end| self.boxes_towards(end, attempt.broker))
+    }
+
+    /// The same for the host that asks and the one that runs the proxy, on their way to the third.
+    #[must_use]
+    pub fn boxes_of_tunnel(&self, tunnel: &Tunnel) -> [NamedBox; 2] {
+        [(tunnel.from, tunnel.through), (tunnel.through, tunnel.to)]
+            .map(|(end, to)| self.boxes_towards(end, to))
+    }
+
+    fn boxes_towards(&self, end: usize, to: usize) -> NamedBox {
+        let way = self.plan.way(end, to).map_or_else(Vec::new, |way| way.0);
+        let names: Vec<&str> =
+            way.iter().map(|number| self.plan.boxes[*number].name.as_str()).collect();
+        way.first().map_or_else(
+            || NamedBox { name: "no-box".to_owned(), spec: simopen_nat::MiddleboxSpec::no_box() },
+            |first| NamedBox { name: names.join("+"), spec: self.plan.boxes[*first].spec },
+        )
+    }
+
+    /// Whether all of these hosts speak IPv4; if not, they all speak IPv6.
+    #[must_use]
+    pub fn speak_ipv4(&self, hosts: &[usize]) -> bool {
+        self.plan.family_of(hosts).unwrap_or(true)
     }
 
     /// What happens during an attempt, in the order of time.

@@ -1,0 +1,195 @@
+//! `simopen lab run` and `simopen lab shell`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
+use simopen_device::process::exit_code;
+use simopen_lab::LabError;
+use simopen_lab::scenario_run::{Options, run as run_scenario, told};
+use simopen_lab::shell::Standing;
+use simopen_scenario::file::Scenario;
+use simopen_scenario::network::Executor;
+use simopen_scenario::run::{Outcome, RunRecord};
+
+use crate::demo::{INTERRUPTED, cancel_on_interrupt};
+use crate::{COULD_NOT_TRY, FAILED, privilege};
+
+/// The seed where neither flag nor file has one.
+const SEED: u64 = 1;
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The scenario, as docs/scenario-files.md describes it.
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+
+    /// Who turns the boxes.
+    #[arg(long, value_enum, default_value_t = Boxes::Model)]
+    executor: Boxes,
+
+    /// Print the results as one JSON object, as docs/results-schema.md has it.
+    #[arg(long)]
+    json: bool,
+
+    /// Write results.json, timeline.txt, and a capture of each port for each run, into DIR.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// What all chance follows from, instead of what the file says.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// How often each attempt is made, instead of what the file says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArguments {
+    /// The scenario.
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+
+    /// In which of its hosts.
+    host: String,
+
+    /// What to run there instead of a shell.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Who turns the boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Boxes {
+    /// The project's own model.
+    Model,
+    /// Linux with nftables.
+    Nft,
+}
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let scenario = read(&arguments.file)?;
+    if let Err(missing) = privilege::acquire() {
+        eprintln!("simopen: {missing}");
+        return Ok(ExitCode::from(COULD_NOT_TRY));
+    }
+    let cancel = cancel_on_interrupt()?;
+    let options = Options {
+        executor: match arguments.executor {
+            Boxes::Model => Executor::Model,
+            Boxes::Nft => Executor::Nft,
+        },
+        seed: arguments.seed.or(scenario.seed).unwrap_or(SEED),
+        runs: arguments.runs,
+        captures: arguments.out.clone(),
+        directory: folder_of(&arguments.file)?,
+        command: privilege::command_line(),
+    };
+    let quiet = arguments.json && !io::stderr().is_terminal();
+    let tell = |name: &str, record: &RunRecord| {
+        if !quiet {
+            eprintln!("{name}: {}", in_a_word(record));
+        }
+    };
+    let all = match run_scenario(&scenario, &options, &cancel, &tell) {
+        Ok(all) => all,
+        Err(LabError::Cancelled) => {
+            eprintln!("simopen: interrupted; nothing is left behind");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        Err(error) => return Err(anyhow!(error).context("the scenario cannot be run")),
+    };
+    if let Some(directory) = &arguments.out {
+        fs::create_dir_all(directory)
+            .and_then(|()| fs::write(directory.join("results.json"), all.results.to_json()))
+            .and_then(|()| fs::write(directory.join("timeline.txt"), told(&all)))
+            .with_context(|| format!("writing the results into {}", directory.display()))?;
+    }
+    let text = if arguments.json { all.results.to_json() } else { told(&all) };
+    io::stdout().lock().write_all(text.as_bytes()).context("writing to standard output")?;
+    Ok(if all.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+pub(crate) fn shell(arguments: &ShellArguments) -> Result<ExitCode> {
+    let scenario = read(&arguments.file)?;
+    if scenario.host(&arguments.host).is_none() {
+        let hosts = scenario.plan.hosts.iter().map(|host| host.name.as_str());
+        let hosts = hosts.collect::<Vec<_>>().join(", ");
+        return Err(anyhow!(
+            "{} has no host {:?}; it has: {hosts}",
+            arguments.file.display(),
+            arguments.host
+        ));
+    }
+    if let Err(missing) = privilege::acquire() {
+        eprintln!("simopen: {missing}");
+        return Ok(ExitCode::from(COULD_NOT_TRY));
+    }
+    // Ctrl-C is for the program, which has the terminal; this process outlives it to clean up.
+    ignore_interrupts()?;
+    let seed = scenario.seed.unwrap_or(SEED);
+    let standing = Standing::build(&scenario, Executor::Model, seed)?;
+    let command = program(arguments);
+    let status = standing.run(&arguments.host, command).with_context(|| {
+        format!("running {:?} in host {}", arguments.command.first(), arguments.host)
+    })?;
+    Ok(ExitCode::from(exit_code(status)))
+}
+
+/// What the user asked for, or else a shell whose prompt says where it is.
+fn program(arguments: &ShellArguments) -> Command {
+    if let Some((program, rest)) = arguments.command.split_first() {
+        let mut command = Command::new(program);
+        command.args(rest);
+        return command;
+    }
+    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    let mut command = Command::new(&shell);
+    // Without the files that would set another prompt.
+    match Path::new(&shell).file_name().and_then(|name| name.to_str()) {
+        Some("bash") => command.args(["--norc", "-i"]),
+        Some("zsh") => command.args(["-f", "-i"]),
+        _ => command.arg("-i"),
+    };
+    command.env("PS1", format!("{}# ", arguments.host));
+    command
+}
+
+fn read(file: &Path) -> Result<Scenario> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
+    Ok(Scenario::from_toml(&name, &text)?)
+}
+
+/// The directory of a file, from which its programs are started.
+fn folder_of(file: &Path) -> Result<PathBuf> {
+    let whole = fs::canonicalize(file).with_context(|| format!("finding {}", file.display()))?;
+    Ok(whole.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+fn in_a_word(record: &RunRecord) -> String {
+    if record.void.is_some() {
+        return "void".to_owned();
+    }
+    match &record.outcome {
+        Outcome::Connected => "connected".to_owned(),
+        Outcome::Failed { words, .. } => format!("failed: {words}"),
+        _ => "over".to_owned(),
+    }
+}
+
+/// Lets no Ctrl-C end this process.
+fn ignore_interrupts() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime for the signals")?;
+    let wait = move || runtime.block_on(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(wait);
+    thread.map(drop).context("no thread for the signals")
+}
