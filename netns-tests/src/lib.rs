@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+pub mod differential;
 mod requires;
 mod traces;
 
