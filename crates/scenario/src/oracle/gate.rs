@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use simopen_nat::{
-    EarlyPacket, Filtering, IcmpErrors, InboundBareSyn, InvalidOutbound, Mapping, MidStream,
-    MiddleboxSpec, OnIcmpError, OptionRewriting, PortOverloading, Role, TcpTracking,
+    EarlyPacket, Filtering, IcmpErrors, InboundBareSyn, InvalidOutbound, IsnRewriting, Mapping,
+    MidStream, MiddleboxSpec, OnIcmpError, OptionRewriting, PortOverloading, Role, TcpTracking,
     TimestampRewriting, UnsolicitedSyn,
 };
 
@@ -236,8 +236,10 @@ impl<'spec> Gate<'spec> {
     /// An outbound packet that tracking calls invalid.
     fn invalid(&self, segment: Segment) -> Fate {
         match self.spec.invalid_outbound {
-            // Without translation it leaves with the source that it has.
-            InvalidOutbound::LeavesUntranslated if self.spec.role != Role::Nat => {
+            // Without translation it leaves as it should, unless its numbers lack what others got.
+            InvalidOutbound::LeavesUntranslated
+                if self.spec.role != Role::Nat && self.spec.rewriting.isn == IsnRewriting::Kept =>
+            {
                 Fate::Passes(segment)
             }
             InvalidOutbound::AnsweredByRouter => {

@@ -155,8 +155,9 @@ impl Host {
                 (Told::Nothing, Some(self.segment(Kind::Ack, packet.source)))
             }
             Kind::Data => self.greeted(packet),
-            // Exact only as long as nothing came from the other side.
-            Kind::Rst { answers: Answered::Acknowledging } if self.received == 0 => self.end(),
+            Kind::Rst { answers: Answered::Acknowledging } if packet.sent == self.received => {
+                self.end()
+            }
             Kind::Ack | Kind::Rst { .. } | Kind::Icmp(_) => (Told::Nothing, None),
         }
     }

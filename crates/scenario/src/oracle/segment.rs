@@ -63,7 +63,8 @@ pub(super) enum Kind {
 pub(super) enum Answered {
     /// A bare SYN: it acknowledges the SYN, which convinces a socket in SYN-SENT only.
     Syn,
-    /// Anything that acknowledges: its number is exact for a connection that has heard nothing yet.
+    /// Anything that acknowledges: its number is exact for a connection that has heard no more than
+    /// was acknowledged.
     Acknowledging,
 }
 
@@ -120,7 +121,9 @@ impl Segment {
             Kind::SynAck | Kind::Ack | Kind::Data => Answered::Acknowledging,
             Kind::Rst { .. } | Kind::Icmp(_) => return None,
         };
-        Some(self.returned(Kind::Rst { answers }))
+        // It counts from what the answered packet acknowledges.
+        let sent = self.acknowledged;
+        Some(Self { sent, ..self.returned(Kind::Rst { answers }) })
     }
 
     /// A packet that goes back to where this one seems to come from.

@@ -20,10 +20,8 @@ fn pick<T: Copy>(list: &[T], number: u8) -> T {
     list[usize::from(number) % list.len()]
 }
 
-/// A box from as many numbers as it has axes; zeros make the most harmless NAT.
-fn spec(numbers: [u8; 24]) -> MiddleboxSpec {
-    let mut numbers = numbers.into_iter();
-    let mut next = || numbers.next().unwrap();
+/// What a box rewrites, and how much it keeps for how long.
+fn with_tables(mut next: impl FnMut() -> u8) -> MiddleboxSpec {
     let rewriting = Rewriting {
         isn: pick(
             &[
@@ -70,6 +68,13 @@ fn spec(numbers: [u8; 24]) -> MiddleboxSpec {
         .with_pool(pool)
         .with_limits(limits)
         .with_timers(timers)
+}
+
+/// A box from as many numbers as it has axes; zeros make the most harmless NAT.
+fn spec(numbers: [u8; 24]) -> MiddleboxSpec {
+    let mut numbers = numbers.into_iter();
+    let mut next = || numbers.next().unwrap();
+    with_tables(&mut next)
         .with_mapping(pick(
             &[
                 Mapping::EndpointIndependent,
@@ -185,7 +190,11 @@ pub(crate) fn experiments() -> impl Strategy<Value = Experiment> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig {
+        max_shrink_iters: 400,
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(std::env::var("CASES").map_or(2000, |n| n.parse().unwrap()))
+    })]
 
     #[test]
     fn any_box_does_what_the_oracle_says(experiment in experiments()) {
