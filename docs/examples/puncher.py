@@ -19,6 +19,7 @@ def exchange(end, wanted):
     sender.join()
     say(do="exchanged", sent=wanted, received=received)
 
+say(do="ready")
 start = hear()
 probe = bound()
 probe.connect((start["observer"]["address"], start["observer"]["port"]))

@@ -103,7 +103,7 @@ fn a_program_that_dies_hangs_gives_up_or_babbles_is_a_failed_run_with_that_cause
     }
     for (script, told) in [
         ("exit 3", "ended before it was done, exit status: 3"),
-        ("read line; sleep 100", "hangs: its time is over"),
+        (r#"echo "{\"do\":\"ready\"}"; read line; sleep 100"#, "hangs: its time is over"),
         (r#"echo "{\"do\":\"failed\",\"cause\":\"no luck\"}"; read line; cat"#, "says: no luck"),
         ("echo babble; cat", "a line that breaks the contract"),
         ("head -c 20000 /dev/zero; cat", "a line of more than 16384 bytes"),

@@ -11,9 +11,7 @@ use clap::{Args, ValueEnum};
 use simopen_lab::LabError;
 use simopen_lab::matrix::{Captures, How, MatrixSpec, Progress};
 use simopen_nat::PRESETS;
-use simopen_protocol::technique::Technique;
 use simopen_scenario::boxes::NamedBox;
-use simopen_scenario::cell::Way;
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::default_matrix;
 use simopen_scenario::file::box_from_toml;
@@ -25,7 +23,7 @@ use simopen_scenario::result::{CellResult, Kind, Results};
 use crate::arguments::{parse_delay, parse_loss, parse_rate, parse_skew};
 use crate::demo::{INTERRUPTED, cancel_on_interrupt};
 use crate::live::Live;
-use crate::{COULD_NOT_TRY, FAILED, output, privilege};
+use crate::{COULD_NOT_TRY, FAILED, output, privilege, scenario};
 
 #[derive(Debug, Args)]
 pub(crate) struct MatrixArguments {
@@ -34,7 +32,8 @@ pub(crate) struct MatrixArguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     boxes: Vec<String>,
 
-    /// The techniques, with commas between; all if none is named.
+    /// The techniques, with commas between; all if none is named. `program:FILE.toml` is the
+    /// program that the scenario of that file has on its hosts, see docs/exec-contract.md.
     #[arg(long, value_name = "LIST")]
     techniques: Option<String>,
 
@@ -182,9 +181,9 @@ pub(crate) fn with_progress(
 }
 
 fn spec(arguments: &MatrixArguments) -> Result<MatrixSpec> {
-    let ways = match &arguments.techniques {
-        Some(list) => Technique::parse_list(list)?.into_iter().map(Way::Own).collect(),
-        None => default_matrix::ways(),
+    let (ways, programs) = match &arguments.techniques {
+        Some(list) => scenario::ways(list)?,
+        None => (default_matrix::ways(), Vec::new()),
     };
     let seed = arguments.seed.map_or_else(output::drawn_seed, Ok)?;
     let [skew_a, skew_b] = arguments.skew;
@@ -208,6 +207,7 @@ fn spec(arguments: &MatrixArguments) -> Result<MatrixSpec> {
         executor: arguments.executor.executor(),
         jobs: arguments.jobs as usize,
         captures,
+        programs,
         ..How::new(output::command_line(arguments.seed, seed))
     };
     let boxes = boxes(&arguments.boxes)?;

@@ -10,14 +10,20 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use simopen_device::process::exit_code;
 use simopen_lab::LabError;
+use simopen_lab::exec::Puncher;
 use simopen_lab::scenario_run::{Options, run as run_scenario, told};
 use simopen_lab::shell::Standing;
+use simopen_protocol::technique::Technique;
+use simopen_scenario::cell::Way;
 use simopen_scenario::file::Scenario;
 use simopen_scenario::network::Executor;
 use simopen_scenario::run::{Outcome, RunRecord};
 
 use crate::demo::{INTERRUPTED, cancel_on_interrupt};
 use crate::{COULD_NOT_TRY, FAILED, privilege};
+
+/// What stands before the file of somebody else's program among the techniques.
+const PROGRAM: &str = "program:";
 
 /// The seed where neither flag nor file has one.
 const SEED: u64 = 1;
@@ -192,4 +198,30 @@ fn ignore_interrupts() -> Result<()> {
     let wait = move || runtime.block_on(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let thread = std::thread::Builder::new().name("signals".into()).spawn(wait);
     thread.map(drop).context("no thread for the signals")
+}
+
+/// The ways of a list with commas between: techniques, and `program:` with the file of a scenario
+/// whose first two hosts with a program have the one that is meant.
+pub(crate) fn ways(list: &str) -> Result<(Vec<Way>, Vec<Puncher>)> {
+    let (mut ways, mut programs) = (Vec::new(), Vec::<Puncher>::new());
+    let (files, techniques): (Vec<&str>, Vec<&str>) =
+        list.split(',').map(str::trim).partition(|item| item.starts_with(PROGRAM));
+    if !techniques.is_empty() {
+        ways.extend(Technique::parse_list(&techniques.join(","))?.into_iter().map(Way::Own));
+    }
+    for item in files {
+        let file = Path::new(item.trim_start_matches(PROGRAM));
+        let puncher = Puncher::first(&read(file)?, folder_of(file)?).ok_or_else(|| {
+            anyhow!("{}: found fewer than two hosts with `exec`, expected two", file.display())
+        })?;
+        if programs.iter().any(|other| other.name == puncher.name) {
+            return Err(anyhow!(
+                "two programs are called {:?}: give one another name",
+                puncher.name
+            ));
+        }
+        ways.push(Way::Program(puncher.name.clone()));
+        programs.push(puncher);
+    }
+    Ok((ways, programs))
 }

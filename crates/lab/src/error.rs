@@ -33,6 +33,9 @@ pub enum LabError {
     /// An experiment names a host that the network does not have.
     #[error("the network has no host {0:?}, or none with an address")]
     NoSuchHost(String),
+    /// A way names a program that the experiment was not given.
+    #[error("there is no program {0:?} in this experiment")]
+    NoSuchProgram(String),
     /// A foreign program is not installed.
     #[error("the program {0} is missing: run scripts/install-test-programs, or install it")]
     MissingProgram(&'static str),

@@ -22,6 +22,7 @@ use simopen_scenario::schedule::{Job, Schedule};
 
 use crate::cancel::Cancel;
 use crate::error::LabError;
+use crate::exec::Puncher;
 use crate::lateness::LatenessMeter;
 
 use self::worker::Worker;
@@ -55,6 +56,8 @@ pub struct How {
     pub bound: f64,
     /// Which runs leave captures.
     pub captures: Captures,
+    /// The programs that ways name.
+    pub programs: Vec<Puncher>,
     /// The command line that repeats it, for the report.
     pub command: String,
 }
@@ -68,6 +71,7 @@ impl How {
             jobs: 8,
             bound: 0.25,
             captures: Captures::None,
+            programs: Vec::new(),
             command: command.into(),
         }
     }

@@ -5,6 +5,7 @@ mod capture;
 mod coalescing;
 mod handover;
 mod interface;
+mod process;
 mod requires;
 mod silence;
 mod support;

@@ -44,6 +44,7 @@ pub(super) struct Observer {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Said {
+    Ready,
     Send { data: Value },
     Established { local: SocketAddr, remote: SocketAddr },
     Failed { cause: String },

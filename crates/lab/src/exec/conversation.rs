@@ -18,6 +18,9 @@ use crate::error::LabError;
 use crate::programs::start_programs;
 use crate::topology::Topology;
 
+/// How long a program may take to start, an interpreter and its libraries included.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// How long the bytes may take once the observer has been cut off.
 const EXCHANGE: Duration = Duration::from_secs(5);
 
@@ -49,7 +52,9 @@ pub(super) struct Conversation<'run> {
     talking: [Talking; 2],
     heard: Receiver<(usize, Heard)>,
     under_way: VecDeque<(Timestamp, usize, Value)>,
+    ready: [bool; 2],
     exchanged: [bool; 2],
+    observer: Observer,
     talked: Talked,
 }
 
@@ -79,23 +84,24 @@ impl<'run> Conversation<'run> {
             failure: None,
             steps: Vec::new(),
         };
-        for (side, role) in [(0, "originator"), (1, "responder")] {
-            talking[side].tell(&Event::Start {
-                version: VERSION,
-                role,
-                name: trial.hosts[side].clone(),
-                peer: trial.hosts[1 - side].clone(),
-                address: topology.layout().address(&trial.hosts[side])?,
-                observer: Observer { address: observer.ip(), port: observer.port() },
-                deadline_ms: trial.puncher.deadline.as_millis().try_into().unwrap_or(u64::MAX),
-            });
-        }
-        let (under_way, exchanged) = (VecDeque::new(), [false; 2]);
-        Ok(Self { trial, topology, talking, heard, under_way, exchanged, talked })
+        Ok(Self {
+            trial,
+            topology,
+            talking,
+            heard,
+            under_way: VecDeque::new(),
+            ready: [false; 2],
+            exchanged: [false; 2],
+            observer: Observer { address: observer.ip(), port: observer.port() },
+            talked,
+        })
     }
 
     /// Carries words until it is decided, and ends both programs.
     pub(super) fn hold(mut self, cancel: &Cancel) -> Result<Talked, LabError> {
+        let deadline = self.topology.clock().now() + STARTING;
+        self.carry_until(deadline, cancel, |state| state.ready == [true; 2])?;
+        self.start()?;
         let deadline = self.talked.requested + self.trial.puncher.deadline;
         self.carry_until(deadline, cancel, |state| {
             state.talked.established.iter().all(Option::is_some)
@@ -119,6 +125,24 @@ impl<'run> Conversation<'run> {
             self.note("lab", failure);
         }
         Ok(self.talked)
+    }
+
+    /// Both begin together, however long each took until it could.
+    fn start(&mut self) -> Result<(), LabError> {
+        self.talked.requested = self.topology.clock().now();
+        let trial = self.trial;
+        for (side, role) in [(0, "originator"), (1, "responder")] {
+            self.talking[side].tell(&Event::Start {
+                version: VERSION,
+                role,
+                name: trial.hosts[side].clone(),
+                peer: trial.hosts[1 - side].clone(),
+                address: self.topology.layout().address(&trial.hosts[side])?,
+                observer: self.observer,
+                deadline_ms: trial.puncher.deadline.as_millis().try_into().unwrap_or(u64::MAX),
+            });
+        }
+        Ok(())
     }
 
     fn carry_until(
@@ -155,6 +179,9 @@ impl<'run> Conversation<'run> {
 
     /// Whether a side has done what is asked of it at present.
     fn is_through(&self, side: usize) -> bool {
+        if self.ready != [true; 2] {
+            return self.ready[side];
+        }
         let both = self.talked.established.iter().all(Option::is_some);
         if both { self.exchanged[side] } else { self.talked.established[side].is_some() }
     }
@@ -183,6 +210,7 @@ impl<'run> Conversation<'run> {
 
     fn handle_said(&mut self, side: usize, name: &str, said: Said, now: Timestamp) {
         match said {
+            Said::Ready => self.ready[side] = true,
             Said::Send { data } => {
                 if self.under_way.len() < UNDER_WAY {
                     let due = now + self.trial.leg * 2;

@@ -15,13 +15,14 @@ use simopen_scenario::prediction::Expect;
 use simopen_scenario::result::CellResult;
 use simopen_scenario::run::RunRecord;
 use simopen_scenario::seed::entropy_of;
-use simopen_scenario::star::{IpVersion, Star};
+use simopen_scenario::star::{IpVersion, NAMES, Star};
 
 use super::{Captures, How};
 use crate::attempt::Trial;
 use crate::cancel::Cancel;
 use crate::captures;
 use crate::error::LabError;
+use crate::exec::ProgramTrial;
 use crate::host::PORT;
 use crate::lateness::LatenessMeter;
 use crate::pump::{Packets, Report};
@@ -67,9 +68,6 @@ impl Worker {
         cancel: &Cancel,
     ) -> Result<(RunRecord, LatenessMeter), LabError> {
         let cell = &planned.cell;
-        let Way::Own(technique) = &cell.way else {
-            return Err(LabError::TimedOut("a program"));
-        };
         let star = star_of(cell, self.executor);
         let entropy = entropy_of(seed);
         let network = with_rates(&star).network(&entropy, self.topology.clock().now())?;
@@ -79,7 +77,11 @@ impl Worker {
         };
         self.topology.load(network, entropy, packets)?;
 
-        let mut trial = Trial::new(*technique);
+        let technique = match &cell.way {
+            Way::Own(technique) => *technique,
+            Way::Program(name) => return self.run_program(planned, name, seed, how, cancel),
+        };
+        let mut trial = Trial::new(technique);
         trial.measure_by(&star);
         trial.bound = trial.leg.mul_f64(how.bound).max(LEAST_BOUND);
         trial.forging = cell.forging;
@@ -90,6 +92,29 @@ impl Worker {
         let (result, report) = trial.make(&self.topology, seed, cancel)?;
         self.capture(planned, &result.record, &report, how, &trial.hosts)?;
         Ok((result.record, result.lateness))
+    }
+
+    fn run_program(
+        &self,
+        planned: &CellResult,
+        name: &str,
+        seed: u64,
+        how: &How,
+        cancel: &Cancel,
+    ) -> Result<(RunRecord, LatenessMeter), LabError> {
+        let puncher = how.programs.iter().find(|puncher| puncher.name == name);
+        let puncher = puncher.ok_or_else(|| LabError::NoSuchProgram(name.to_owned()))?;
+        let leg = planned.cell.conditions.leg;
+        let trial = ProgramTrial {
+            puncher,
+            hosts: NAMES.map(str::to_owned),
+            leg,
+            bound: leg.mul_f64(how.bound).max(LEAST_BOUND),
+            bytes: BYTES[1].try_into().unwrap_or(u64::MAX),
+        };
+        let (record, report) = trial.make(&self.topology, seed, cancel)?;
+        self.capture(planned, &record, &report, how, &trial.hosts)?;
+        Ok((record, report.lateness))
     }
 
     fn capture(
