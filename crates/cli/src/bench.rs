@@ -12,6 +12,8 @@ use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::default_matrix;
+use simopen_scenario::oracle;
+use simopen_scenario::prediction::Expect;
 use simopen_scenario::report::bench;
 use simopen_scenario::result::{CellResult, Kind, Results};
 use simopen_scenario::schedule::Schedule;
@@ -40,9 +42,10 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "LIST")]
     techniques: Option<String>,
 
-    /// The box before both a and b: a preset, or a TOML file.
-    #[arg(long = "box", value_name = "BOX", default_value = "no-box")]
-    both: String,
+    /// The box before both a and b: a preset, or a TOML file. If none is named, each technique gets
+    /// the first of the default matrix through which it must connect.
+    #[arg(long = "box", value_name = "BOX")]
+    both: Option<String>,
 
     /// Runs of each technique under each condition; six give an interval.
     #[arg(long, value_name = "N", default_value_t = 12,
@@ -108,17 +111,21 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode> {
 fn planned(arguments: &BenchArguments, seed: u64) -> Result<Results> {
     let command = output::command_line(arguments.seed, seed);
     let mut results = Results::new(Kind::Bench, arguments.executor.executor(), seed, command);
-    results.boxes = boxes(std::slice::from_ref(&arguments.both))?;
+    let candidates = boxes(arguments.both.as_slice())?;
     results.ways = match &arguments.techniques {
         Some(list) => Technique::parse_list(list)?.into_iter().map(Way::Own).collect(),
         None => default_matrix::ways(),
     };
-    let boxes: [NamedBox; 2] = std::array::from_fn(|_| results.boxes[0].clone());
     for way in &results.ways {
+        let both = through_which(way, &candidates)
+            .with_context(|| format!("{way} connects through none of the boxes"))?;
+        if !results.boxes.contains(both) {
+            results.boxes.push(both.clone());
+        }
         for loss in &arguments.loss {
             for leg in &arguments.delay {
                 let cell = Cell {
-                    boxes: boxes.clone(),
+                    boxes: [both, both].map(Clone::clone),
                     way: way.clone(),
                     forging: true,
                     conditions: Conditions { loss: *loss, ..Conditions::with_leg(*leg) },
@@ -128,4 +135,18 @@ fn planned(arguments: &BenchArguments, seed: u64) -> Result<Results> {
         }
     }
     Ok(results)
+}
+
+/// The first box that lets a technique through where nothing is lost; the only one that there is,
+/// whatever it does.
+fn through_which<'b>(way: &Way, candidates: &'b [NamedBox]) -> Option<&'b NamedBox> {
+    if let [only] = candidates {
+        return Some(only);
+    }
+    let conditions = Conditions::with_leg(default_matrix::LEG);
+    candidates.iter().find(|candidate| {
+        let both = [&candidate.spec; 2];
+        let prediction = oracle::predict(both, way, true, &conditions);
+        prediction.is_some_and(|prediction| prediction.expect == Expect::MustSucceed)
+    })
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use simopen_scenario::report::text::{Colour, Screen};
-use simopen_scenario::report::{html, junit, svg};
+use simopen_scenario::report::{bench, html, junit, svg};
 use simopen_scenario::result::{Kind, Results, Verdict};
 use terminal_size::{Height, Width, terminal_size_of};
 
@@ -46,8 +46,8 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Writes all reports into a directory, which is made if it is not there.
 pub(crate) fn write_files(results: &Results, directory: &Path) -> Result<()> {
     let picture = match results.kind {
-        Kind::Bench => ("bench.svg", simopen_scenario::report::bench::chart(results)),
-        _ => ("grid.svg", svg::grid(results)),
+        Kind::Bench => ("bench.svg", bench::chart(results)),
+        Kind::Matrix | Kind::Run | _ => ("grid.svg", svg::grid(results)),
     };
     let files = [
         ("report.html", html::page(results)),

@@ -1,5 +1,7 @@
 //! The first step by which a run that failed differs from one that worked.
 
+use std::mem::discriminant;
+
 use crate::run::{Fate, LadderPacket, RunRecord};
 
 /// The first step by which a run that failed differs from one that worked.
@@ -89,12 +91,15 @@ impl<'r> Sender<'r> {
     }
 }
 
-/// Whether two packets are the same step: of one kind, and with one fate at one place.
+/// Whether two packets are the same step: of one kind, and with one fate at one place. Two boxes
+/// may drop it for two reasons: what follows is the same, unless one of them answers.
 fn is_alike(one: &LadderPacket, other: &LadderPacket) -> bool {
     let kind = |packet: &LadderPacket| {
         packet.label.split_whitespace().next().unwrap_or_default().to_owned()
     };
-    kind(one) == kind(other) && one.to == other.to && one.fate == other.fate
+    kind(one) == kind(other)
+        && one.to == other.to
+        && discriminant(&one.fate) == discriminant(&other.fate)
 }
 
 fn told(packet: &LadderPacket) -> String {

@@ -49,6 +49,17 @@ fn a_packet_that_was_never_sent_is_a_step() {
 }
 
 #[test]
+fn two_reasons_to_drop_a_packet_at_one_place_are_no_step() {
+    let dropped = |why: &str| LadderPacket {
+        fate: Fate::Dropped(why.to_owned()),
+        ..packet("b", 10.0, "box-a", "SYN")
+    };
+    let worked = run(vec![dropped("no mapping")]);
+    let failed = run(vec![dropped("filtered"), packet("box-a", 15.0, "b", "RST|ACK")]);
+    assert_eq!(first(&failed, &worked).unwrap().packet, Some(1));
+}
+
+#[test]
 fn runs_that_differ_only_in_times_and_sizes_do_not_differ() {
     let worked = run(vec![packet("a", 10.0, "b", "ACK 32 bytes"), packet("b", 9.0, "a", "SYN")]);
     let failed = run(vec![packet("b", 11.0, "a", "SYN"), packet("a", 10.0, "b", "ACK 48 bytes")]);
