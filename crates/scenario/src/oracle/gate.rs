@@ -70,7 +70,7 @@ impl<'spec> Gate<'spec> {
         };
         let own = self.sessions[place].own;
         match self.sessions[place].follow(self.spec, segment, Side::Inside, now) {
-            Followed::Invalid => self.invalid(segment),
+            Followed::Invalid => self.invalid(segment, now),
             Followed::Passes => self.leaves(segment, own),
             Followed::Ends => {
                 self.sessions.remove(place);
@@ -94,7 +94,7 @@ impl<'spec> Gate<'spec> {
             return self.stranger(segment, now);
         };
         match self.sessions[place].follow(self.spec, segment, Side::Outside, now) {
-            Followed::Invalid => self.answer(segment, Obstacle::Invalid),
+            Followed::Invalid => self.answer(segment, Obstacle::Invalid, now),
             // Tracking has seen it all the same.
             Followed::Passes if self.drops(segment) => Fate::Dropped(Obstacle::BareSyn),
             Followed::Passes => self.enters(segment),
@@ -122,7 +122,7 @@ impl<'spec> Gate<'spec> {
                 Opened::InTheMiddle
             }
             Kind::SynAck | Kind::Ack | Kind::Data | Kind::Rst { .. } | Kind::Icmp(_) => {
-                return self.invalid(segment);
+                return self.invalid(segment, now);
             }
         };
         if !self.spec.egress.permits(PEER_PORT) {
@@ -207,7 +207,7 @@ impl<'spec> Gate<'spec> {
     }
 
     fn turn_away(&mut self, segment: Segment, now: Duration) -> Fate {
-        let fate = self.answer(segment, Obstacle::Stranger);
+        let fate = self.answer(segment, Obstacle::Stranger, now);
         let is_reset = matches!(fate, Fate::Answered(Segment { kind: Kind::Rst { .. }, .. }, _));
         if segment.kind == Kind::Syn
             && self.spec.early_packet == EarlyPacket::TakesPort
@@ -220,7 +220,7 @@ impl<'spec> Gate<'spec> {
     }
 
     /// What the sender of a packet hears that the box takes for its own.
-    fn answer(&self, segment: Segment, obstacle: Obstacle) -> Fate {
+    fn answer(&mut self, segment: Segment, obstacle: Obstacle, now: Duration) -> Fate {
         let unreachable = Kind::Icmp(Icmp::Unreachable);
         let answer = match self.spec.unsolicited {
             UnsolicitedSyn::Reset => segment.answered_by_reset(),
@@ -230,11 +230,27 @@ impl<'spec> Gate<'spec> {
             // Six seconds of silence are longer than an attempt.
             UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable | _ => None,
         };
-        answer.map_or(Fate::Dropped(obstacle), |answer| Fate::Answered(answer, obstacle))
+        let Some(answer) = answer else { return Fate::Dropped(obstacle) };
+        self.believe(answer, segment.source, Side::Inside, now);
+        Fate::Answered(answer, obstacle)
+    }
+
+    /// What a firewall rejects with goes through its own tracking, as from the side in whose name
+    /// it speaks.
+    fn believe(&mut self, answer: Segment, remote: Endpoint, from: Side, now: Duration) {
+        if self.spec.role != Role::Firewall || !matches!(answer.kind, Kind::Rst { .. }) {
+            return;
+        }
+        let Some(place) = self.sessions.iter().position(|session| session.remote == remote) else {
+            return;
+        };
+        if self.sessions[place].follow(self.spec, answer, from, now) == Followed::Ends {
+            self.sessions.remove(place);
+        }
     }
 
     /// An outbound packet that tracking calls invalid.
-    fn invalid(&self, segment: Segment) -> Fate {
+    fn invalid(&mut self, segment: Segment, now: Duration) -> Fate {
         match self.spec.invalid_outbound {
             // Without translation it leaves as it should, unless its numbers lack what others got.
             InvalidOutbound::LeavesUntranslated
@@ -243,9 +259,11 @@ impl<'spec> Gate<'spec> {
                 Fate::Passes(segment)
             }
             InvalidOutbound::AnsweredByRouter => {
-                segment.answered_by_reset().map_or(Fate::Dropped(Obstacle::Invalid), |reset| {
-                    Fate::Answered(reset, Obstacle::Invalid)
-                })
+                let Some(reset) = segment.answered_by_reset() else {
+                    return Fate::Dropped(Obstacle::Invalid);
+                };
+                self.believe(reset, segment.destination, Side::Outside, now);
+                Fate::Answered(reset, Obstacle::Invalid)
             }
             InvalidOutbound::LeavesUntranslated | InvalidOutbound::Dropped | _ => {
                 Fate::Dropped(Obstacle::Invalid)

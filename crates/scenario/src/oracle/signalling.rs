@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use simopen_nat::{
-    IsnRewriting, Mapping, MiddleboxSpec, PortAllocation, PortOverloading, Role, SynProxy,
-    TcpTracking, WhenFull,
+    InvalidOutbound, IsnRewriting, Mapping, MiddleboxSpec, PortAllocation, PortOverloading, Role,
+    SynProxy, TcpTracking, TimestampRewriting, WhenFull,
 };
 use simopen_protocol::technique::Technique;
 
@@ -56,7 +56,7 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
     let is_full = most <= TO_THE_BROKER && refuses;
     // Towards a peer that dials as well, a box that dials by itself is one party too many.
     let meddles = spec.rewriting.syn_proxy != SynProxy::Off && technique != Technique::Direct;
-    if meddles || forgets(spec) || (most <= TO_THE_BROKER + SPARE && !is_full) {
+    if meddles || is_erratic(spec) || forgets(spec) || (most <= TO_THE_BROKER + SPARE && !is_full) {
         return Standing::Unsteady;
     }
     Standing::Proven { room: most.saturating_sub(TO_THE_BROKER + SPARE) }
@@ -72,6 +72,15 @@ fn is_crowded(spec: &MiddleboxSpec) -> bool {
     let shares = spec.mapping == Mapping::EndpointIndependent
         && spec.port_overloading == PortOverloading::Off;
     block(spec).is_some_and(|ports| ports < TO_THE_BROKER + SPARE + usize::from(!shares))
+}
+
+/// Whether some segments leave with timestamps shifted and others as they came: which of them a
+/// kernel takes for old depends on its clock.
+fn is_erratic(spec: &MiddleboxSpec) -> bool {
+    spec.role == Role::Firewall
+        && spec.invalid_outbound == InvalidOutbound::LeavesUntranslated
+        && spec.rewriting.timestamps == TimestampRewriting::Rewritten
+        && spec.tracking != TcpTracking::None
 }
 
 /// How many ports a host has, where it has a block of them.

@@ -193,7 +193,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         max_shrink_iters: 400,
         failure_persistence: None,
-        ..ProptestConfig::with_cases(std::env::var("CASES").map_or(2000, |n| n.parse().unwrap()))
+        ..ProptestConfig::with_cases(2000)
     })]
 
     #[test]
