@@ -189,3 +189,22 @@ fn connections_that_were_forgotten_let_nothing_in_any_more() {
     assert_eq!(kernel.pass(Side::Inside, syn).len(), 1);
     assert_eq!(kernel.pass(Side::Outside, reset).len(), 1);
 }
+
+#[test]
+fn endpoints_that_were_forgotten_let_nothing_in_any_more() {
+    if !requires_programs(&["nft"]) {
+        return;
+    }
+    let spec = MiddleboxSpec::ipv6_stateful_rfc6092();
+    let place = Place::new(0, address(V6));
+    let mut kernel = KernelBox::new(&spec, address(V6)).expect("a router");
+    let sequence = known(OPENED_ENDPOINT).sequence;
+    let inside = place.inside(0, sequence.inside_port);
+    let [dialled, _, stranger] =
+        [0, 1, 2].map(|nth| sequence.steps[nth].bytes(&place, inside, inside));
+    assert_eq!(kernel.pass(Side::Inside, dialled).len(), 1);
+
+    kernel.forget_connections().expect("they are forgotten");
+
+    assert!(kernel.pass(Side::Outside, stranger).is_empty());
+}

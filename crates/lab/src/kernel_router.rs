@@ -8,6 +8,7 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use simopen_device::DeviceError;
 use simopen_device::conntrack::Conntrack;
@@ -17,7 +18,7 @@ use simopen_device::tun::{Tun, TunConfig};
 use simopen_nat::MiddleboxSpec;
 
 use crate::error::LabError;
-use crate::nft::{INSIDE, OUTSIDE, Placement, Prefix, Ruleset, compile};
+use crate::nft::{FORGET_ENDPOINTS, INSIDE, OUTSIDE, Placement, Prefix, Ruleset, compile};
 
 /// A router without rules, addresses and routes, until [`load`](Self::load) gives it some. Its
 /// namespace and ports go when it and its ports are dropped.
@@ -25,6 +26,8 @@ use crate::nft::{INSIDE, OUTSIDE, Placement, Prefix, Ruleset, compile};
 pub struct KernelRouter {
     namespace: Namespace,
     conntrack: Conntrack,
+    /// Whether the rules remember inside endpoints beside the connections.
+    remembers_endpoints: AtomicBool,
     ports: Option<[Tun; 2]>,
 }
 
@@ -61,6 +64,7 @@ impl KernelRouter {
         placement: &Placement<'_>,
     ) -> Result<Ruleset, LabError> {
         let ruleset = compile(spec, placement)?;
+        self.remembers_endpoints.store(ruleset.remembers_endpoints(), Ordering::Relaxed);
         let rules = ruleset.clone();
         let external: Vec<IpAddr> = spec.pool.members(placement.external).collect();
         let inside = placement.inside.to_vec();
@@ -76,13 +80,17 @@ impl KernelRouter {
         Ok(ruleset)
     }
 
-    /// Forgets every tracked connection, as a reboot does.
+    /// Forgets every tracked connection and all that rules remember, as a reboot does.
     ///
     /// # Errors
     ///
-    /// Fails where the kernel has no ctnetlink.
+    /// Fails where the kernel has no ctnetlink, or `nft` is missing and needed.
     pub fn forget_connections(&self) -> Result<(), LabError> {
-        Ok(self.conntrack.flush()?)
+        self.conntrack.flush()?;
+        if self.remembers_endpoints.load(Ordering::Relaxed) {
+            self.namespace.spawn_inside("router", || run_nft(FORGET_ENDPOINTS))?.join()??;
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +103,7 @@ fn make() -> Result<KernelRouter, DeviceError> {
     Ok(KernelRouter {
         namespace: Namespace::current()?,
         conntrack: Conntrack::open()?,
+        remembers_endpoints: AtomicBool::new(false),
         ports: Some([inside?, outside?]),
     })
 }

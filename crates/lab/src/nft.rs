@@ -61,6 +61,16 @@ pub struct Ruleset {
     pub approximations: Vec<Approximation>,
 }
 
+impl Ruleset {
+    /// Whether it remembers inside endpoints beside conntrack's connections.
+    pub(crate) fn remembers_endpoints(&self) -> bool {
+        rules::remembers_inside_endpoints(&self.router)
+    }
+}
+
+/// Input of `nft -f` that forgets the inside endpoints, where a ruleset remembers them.
+pub(crate) const FORGET_ENDPOINTS: &str = "flush set inet box opened\n";
+
 /// A value that a Linux router only comes near to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Approximation {

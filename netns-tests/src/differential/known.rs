@@ -60,20 +60,20 @@ pub const HELD_SYN: &str = "held-syn-is-never-answered";
 const RST_ACK: TcpFlags = TcpFlags(TcpFlags::RST.0 | TcpFlags::ACK.0);
 
 /// Whether a difference in a random sequence is [`OPENED_ENDPOINT`]: the kernel lets a stranger's
-/// SYN in to an endpoint of which a connection was reset before. The other known differences do
-/// not show where the machine is what the router is.
+/// SYN in to an endpoint of which a connection was reset before, or closed, so that this very SYN
+/// ends it. The other known differences do not show where the machine is what the router is.
 #[must_use]
 pub fn is_known(spec: &MiddleboxSpec, sequence: &Sequence, difference: &Difference) -> bool {
     let (before, from) = sequence.steps.split_at(difference.step);
     let Some(step) = from.first() else { return false };
-    let was_reset =
-        before.iter().any(|earlier| earlier.inside == step.inside && has(earlier, TcpFlags::RST));
+    let ends = |earlier: &Step| has(earlier, TcpFlags::RST) || has(earlier, TcpFlags::FIN);
+    let was_ended = before.iter().any(|earlier| earlier.inside == step.inside && ends(earlier));
     let let_in = difference.kernel.iter().all(|packet| packet.side == Side::Inside);
     spec.filtering == Filtering::EndpointIndependent
         && step.side == Side::Outside
         && has(step, TcpFlags::SYN)
         && !has(step, TcpFlags::ACK)
-        && was_reset
+        && was_ended
         && difference.machine.is_empty()
         && let_in
 }
