@@ -1,6 +1,7 @@
 //! Scenario files on real kernels: each example comes out as it says, proxies and programs included.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use simopen_lab::LabError;
 use simopen_lab::cancel::Cancel;
@@ -9,6 +10,9 @@ use simopen_netns_tests::{MachineTraces, requires, requires_programs, wait_until
 use simopen_scenario::file::Scenario;
 use simopen_scenario::network::Executor;
 use simopen_scenario::run::Outcome;
+
+/// Scenarios run one after the other: beside each other they would make each other late.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples")
@@ -33,6 +37,7 @@ fn run_in(scenario: &Scenario, directory: PathBuf) -> Result<ScenarioResults, La
 }
 
 fn comes_out_as_it_says(name: &str) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = MachineTraces::now();
     let all = run_in(&read(name), examples()).expect("it can be run");
     assert!(all.is_as_expected(), "{}", told(&all));

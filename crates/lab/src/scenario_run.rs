@@ -63,10 +63,12 @@ pub struct ScenarioResults {
 }
 
 impl ScenarioResults {
-    /// Whether everything came out as the file expects.
+    /// Whether everything came out as the file expects. What is void did not.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
-        self.results.complete && self.results.surprises().next().is_none()
+        let fits =
+            |cell: &CellResult| matches!(cell.verdict, Verdict::Agrees | Verdict::Unpredicted);
+        self.results.complete && self.results.cells.iter().all(fits)
     }
 }
 
@@ -94,7 +96,7 @@ pub fn run(
             };
             let boxes = scenario.boxes(attempt);
             let cell = Cell { boxes, way: way.clone(), forging: attempt.forging, conditions };
-            (cell, prediction(attempt.expect))
+            (cell, prediction(&attempt.name, attempt.expect))
         });
         let runs = options.runs.unwrap_or(attempt.runs);
         let mut make = |way: &Way, job: Job| {
@@ -116,7 +118,7 @@ pub fn run(
             done(&tunnel.name, &record);
             Ok(record)
         };
-        let cells = vec![(cell, prediction(tunnel.expect))];
+        let cells = vec![(cell, prediction(&tunnel.name, tunnel.expect))];
         all.add(&tunnel.name, cells, options.runs.unwrap_or(1), options.seed, &mut make)?;
     }
     all.results.complete = true;
@@ -183,12 +185,12 @@ fn judge(cell: &mut CellResult, prediction: Option<Prediction>) {
     cell.prediction = prediction;
 }
 
-fn prediction(expect: Option<Expected>) -> Option<Prediction> {
+fn prediction(name: &str, expect: Option<Expected>) -> Option<Prediction> {
     let expect = match expect? {
         Expected::Connects => Expect::MustSucceed,
         Expected::Fails => Expect::MustFail,
     };
-    Some(Prediction { expect, why: "the file says so".to_owned() })
+    Some(Prediction { expect, why: format!("the file says so of {name:?}") })
 }
 
 /// One run of a scenario.
