@@ -26,6 +26,7 @@
 pub mod attempt;
 pub mod cancel;
 pub mod captures;
+pub mod classify_kernel;
 pub mod demo;
 mod error;
 mod evidence;
