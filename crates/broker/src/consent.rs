@@ -11,6 +11,7 @@ use core::time::Duration;
 use simopen_packet::{Syn, Timestamp};
 use simopen_protocol::cause::Cause;
 
+use crate::link::ProbedWay;
 use crate::session::{Party, PartyState, Session};
 
 /// Whether this broker sends packets in other names.
@@ -136,7 +137,11 @@ fn is_retransmission(known: &Syn, again: &Syn) -> bool {
 
 fn proven(party: &PartyState, now: Timestamp) -> Result<(), ()> {
     let proof = party.proof;
-    if proof.verified && now - proof.at <= PROOF_LIFETIME { Ok(()) } else { Err(()) }
+    if proof.way == ProbedWay::Verified && now - proof.at <= PROOF_LIFETIME {
+        Ok(())
+    } else {
+        Err(())
+    }
 }
 
 fn allowed(policy: &ConsentPolicy, endpoint: SocketAddr) -> Result<(), Violation> {
@@ -286,7 +291,7 @@ mod tests {
     }
 
     fn party(peer: u64, endpoint: SocketAddr) -> PartyState {
-        let proof = Proof { endpoint, verified: true, at: Timestamp::ZERO };
+        let proof = Proof { endpoint, way: ProbedWay::Verified, at: Timestamp::ZERO };
         let mut party = PartyState::new(PeerId(peer), 4000, proof);
         party.syn = Some(Syn {
             source: self::endpoint("10.0.0.2:4000"),
@@ -360,10 +365,10 @@ mod tests {
     #[test]
     fn an_endpoint_that_was_only_observed_is_neither_destination_nor_source() {
         let mut session = proper();
-        session.originator.proof.verified = false;
+        session.originator.proof.way = ProbedWay::Unknown;
         assert_eq!(judged(&session, TOGETHER), Err(Violation::DestinationNotProven));
-        session.originator.proof.verified = true;
-        session.responder.as_mut().unwrap().proof.verified = false;
+        session.originator.proof.way = ProbedWay::Verified;
+        session.responder.as_mut().unwrap().proof.way = ProbedWay::Unknown;
         assert_eq!(judged(&session, TOGETHER), Err(Violation::SourceNotProven));
     }
 

@@ -94,7 +94,18 @@ impl Peer {
 pub(crate) struct Proof {
     /// As the broker saw it.
     pub(crate) endpoint: SocketAddr,
-    /// Whether the SYN that left is known to be the SYN that arrived.
-    pub(crate) verified: bool,
+    /// What is known of the way there.
+    pub(crate) way: ProbedWay,
     pub(crate) at: Timestamp,
+}
+
+/// Whether the SYN that left a peer is the SYN that arrived at the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ProbedWay {
+    /// It is: nothing on the way rewrites sequence numbers.
+    Verified,
+    /// The peer did not say what left.
+    Unknown,
+    /// It is not, or nobody saw what arrived: a proxy, or a box that rewrites sequence numbers.
+    ProxiedOrRewritten,
 }

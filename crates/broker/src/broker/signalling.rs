@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 use super::Broker;
 use crate::consent::{self, Forging, PROOF_LIFETIME, Violation};
 use crate::event::What;
-use crate::link::{LinkId, LinkKind, PathEstimate, Peer, Proof};
+use crate::link::{LinkId, LinkKind, PathEstimate, Peer, ProbedWay, Proof};
 use crate::session::{Party, PartyState, Session};
 
 /// The most sessions that one peer may have asked for at a time.
@@ -98,11 +98,12 @@ impl Broker {
         let endpoint = link.origin.remote;
         // Taken, not copied: a connection through a proxy would otherwise allow guess after guess.
         let arrived = link.origin.syn.take().filter(|syn| syn.source == endpoint);
-        let verified = probe.sequence.is_some();
-        if verified && probe.sequence != arrived.map(|syn| syn.sequence) {
-            return Err(Cause::ProxiedOrRewritten.into());
-        }
-        peer.remember(probe.port, Proof { endpoint, verified, at: now });
+        let way = match (probe.sequence, arrived.map(|syn| syn.sequence)) {
+            (None, _) => ProbedWay::Unknown,
+            (left, arrived) if left == arrived => ProbedWay::Verified,
+            _ => ProbedWay::ProxiedOrRewritten,
+        };
+        peer.remember(probe.port, Proof { endpoint, way, at: now });
         self.event(now, What::Proven { peer: probe.peer, endpoint });
         let ttl = arrived.map_or(Ttl(0), |syn| syn.ttl);
         Ok(Reply::Observed(Observed { endpoint, ttl }))
@@ -296,10 +297,15 @@ impl Broker {
         now: Timestamp,
     ) -> Result<Proof, ErrorName> {
         let proof = self.peers.get(&peer).and_then(|peer| peer.proofs.get(&port));
-        let is_good = |proof: &&Proof| {
-            now - proof.at <= PROOF_LIFETIME && (proof.verified || !technique.needs_forging())
-        };
-        proof.filter(is_good).copied().ok_or_else(|| Cause::NotProven.into())
+        let proof = proof.filter(|proof| now - proof.at <= PROOF_LIFETIME).copied();
+        let proof = proof.ok_or(Cause::NotProven)?;
+        match proof.way {
+            ProbedWay::Unknown if technique.needs_forging() => Err(Cause::NotProven.into()),
+            ProbedWay::ProxiedOrRewritten if technique.needs_forging() => {
+                Err(Cause::ProxiedOrRewritten.into())
+            }
+            ProbedWay::Verified | ProbedWay::Unknown | ProbedWay::ProxiedOrRewritten => Ok(proof),
+        }
     }
 }
 
