@@ -124,7 +124,22 @@ fn set_routes(external: &[IpAddr], inside: &[Prefix]) -> Result<(), DeviceError>
     to_outside.add_default_route_v6()?;
     inside
         .iter()
-        .try_for_each(|(network, prefix)| to_inside.add_route(&Route::to(*network, *prefix)))
+        .try_for_each(|prefix| to_inside.add_route(&Route::to(network_of(prefix), prefix.1)))
+}
+
+/// The first address of a prefix: the kernel refuses routes that say more.
+fn network_of((address, length): &Prefix) -> IpAddr {
+    let host_bits = |bits: u32| bits.saturating_sub((*length).into());
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(host_bits(32)).unwrap_or(0);
+            IpAddr::V4((u32::from(*address) & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(host_bits(128)).unwrap_or(0);
+            IpAddr::V6((u128::from(*address) & mask).into())
+        }
+    }
 }
 
 /// Replaces the rules of the calling thread's namespace.

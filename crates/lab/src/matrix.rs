@@ -166,7 +166,10 @@ pub fn run_schedule(
 ) -> Result<Results, LabError> {
     // All topologies stand before the first run, and until after the last.
     let mut workers = build_workers(how)?;
-    results.classification = probe::machines(&results.boxes, cancel)?;
+    results.classification = match how.executor {
+        Executor::Model => probe::machines(&results.boxes, cancel)?,
+        Executor::Nft => probe::kernels(&results.boxes, cancel)?,
+    };
     let begun = Instant::now();
     let shared = Shared {
         how,

@@ -22,6 +22,8 @@ use simopen_scenario::star::Star;
 
 use crate::error::LabError;
 use crate::host::{Host, HostSpec, Settings};
+use crate::kernel_router::KernelRouter;
+use crate::nft::Placement;
 use crate::pump::{Load, Packets, Pump, Report};
 
 /// The largest packet on all links, in bytes.
@@ -60,6 +62,7 @@ pub struct TopologyOptions {
 #[derive(Debug)]
 pub struct Topology {
     hosts: Vec<Host>,
+    routers: Vec<KernelRouter>,
     pump: Pump,
     layout: Layout,
     clock: Clock,
@@ -112,8 +115,15 @@ impl Topology {
             ports.push(port);
         }
         let layout = Layout { hosts: network.hosts.clone(), boxes: network.boxes.clone() };
+        let mut routers = Vec::new();
+        for _ in layout.kernels() {
+            let mut router = KernelRouter::build()?;
+            ports.extend(router.take_ports());
+            routers.push(router);
+        }
         let pump = Pump::start(ports, clock, Load::Sparse)?;
-        let mut topology = Self { hosts, pump, layout, clock, loads: 0, built_in: Duration::ZERO };
+        let mut topology =
+            Self { hosts, routers, pump, layout, clock, loads: 0, built_in: Duration::ZERO };
         topology.begin(network, entropy, packets)?;
         topology.built_in = started.elapsed();
         Ok(topology)
@@ -123,7 +133,7 @@ impl Topology {
     #[must_use]
     pub fn fits(&self, network: &Network) -> bool {
         let kernels = network.boxes.iter().filter(|placed| is_kernel(placed)).count();
-        kernels == 0
+        kernels == self.routers.len()
             && self.hosts.iter().map(Host::name).eq(network.hosts.iter().map(|host| &*host.name))
     }
 
@@ -164,7 +174,11 @@ impl Topology {
         let Network { graph, hosts, boxes, .. } = network;
         self.layout = Layout { hosts, boxes };
         let mut ids: Vec<PortId> = self.layout.hosts.iter().map(|host| host.port).collect();
-        ids.extend(self.layout.kernels().flat_map(|(_, ports)| ports));
+        for (router, (placed, ports)) in self.routers.iter().zip(self.layout.kernels()) {
+            let placement = Placement { external: placed.external, inside: &placed.inside };
+            router.load(&placed.spec, &placement)?;
+            ids.extend(ports);
+        }
         self.pump.load(Fabric::new(graph, entropy, self.clock.now()), ids, packets)
     }
 

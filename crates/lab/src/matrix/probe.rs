@@ -17,6 +17,7 @@ use simopen_scenario::star::Star;
 
 use super::worker::ip_of;
 use crate::cancel::Cancel;
+use crate::classify_kernel::KernelBench;
 use crate::error::LabError;
 
 /// What chance a probe has; it does not decide what is found.
@@ -72,6 +73,27 @@ fn machine(named: &NamedBox) -> Result<BoxCheck, LabError> {
         });
     }
     Ok(BoxCheck { name: named.name.clone(), probes: 1, differences, unseen: found.unseen() })
+}
+
+/// Probes each box as a kernel router, which takes its time; the rules are the same in every
+/// topology.
+pub(super) fn kernels(boxes: &[NamedBox], cancel: &Cancel) -> Result<Vec<BoxCheck>, LabError> {
+    let mut checks = Vec::with_capacity(boxes.len());
+    for named in boxes {
+        if cancel.is_cancelled() {
+            break;
+        }
+        let mut bench = KernelBench::build(ip_of([named; 2]))?;
+        let rules = bench.load(&named.spec)?;
+        let found = classify(&mut bench);
+        if let Some(fault) = bench.fault() {
+            return Err(fault);
+        }
+        let differences = compare(&found, &rules.router);
+        let unseen = found.unseen();
+        checks.push(BoxCheck { name: named.name.clone(), probes: 1, differences, unseen });
+    }
+    Ok(checks)
 }
 
 /// Why no run with one of these boxes counts, if so.
