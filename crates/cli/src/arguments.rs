@@ -44,6 +44,11 @@ pub(crate) enum LabCommand {
     Matrix(crate::matrix::MatrixArguments),
     /// Measure how long each technique takes, over delay and loss, beside what theory says.
     Bench(crate::bench::BenchArguments),
+    /// Find out from its inside and outside what a box is, beside what its specification says.
+    ///
+    /// Sends crafted packets through it and looks at what comes out. Exits with 0 if it is as
+    /// specified, 1 if it is not, 2 if it cannot be tried.
+    Classify(crate::classify::ClassifyArguments),
     /// Tell what this machine can run, and what to do about the rest.
     ///
     /// Exits with 0 if the lab can run, 2 if it cannot.

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod bench;
+mod classify;
 mod demo;
 mod doctor;
 mod live;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Lab { command: LabCommand::Matrix(matrix) } => matrix::run(&matrix),
         Command::Lab { command: LabCommand::Bench(bench) } => bench::run(&bench),
         Command::Lab { command: LabCommand::Doctor(doctor) } => doctor::run(&doctor),
+        Command::Lab { command: LabCommand::Classify(classify) } => classify::run(&classify),
         Command::Lab { command: LabCommand::Demo(demo) } => demo::run(&demo),
         Command::Lab { command: LabCommand::Run(run) } => scenario::run(&run),
         Command::Lab { command: LabCommand::Shell(shell) } => scenario::shell(&shell),
