@@ -1,13 +1,13 @@
-//! Ending the TCP sockets of a network namespace, whoever holds them and whatever their state.
+//! Ending the TCP sockets of a network namespace, whoever holds them.
 
 use std::io;
 
 use crate::error::{Context, DeviceError};
 use crate::netlink::{Netlink, Request};
 
-/// Ends all TCP sockets of the calling thread's namespace: listening, connected, and those that
-/// the kernel keeps of closed ones (TIME-WAIT and all that wait for a last acknowledgement). Each
-/// connected one says so by RST.
+/// Ends all TCP sockets of the calling thread's namespace that could still say something:
+/// listening, dialling, connected, and those that the kernel keeps of closed ones (TIME-WAIT and
+/// all that wait for a last acknowledgement). Each connected one says so by RST.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ fn end_those_found(netlink: &Netlink) -> Result<usize, DeviceError> {
 /// A `struct inet_diag_req_v2`.
 fn request(kind: u16, flags: i32, family: i32, id: &[u8]) -> Request {
     let mut fixed = vec![family as u8, libc::IPPROTO_TCP as u8, 0, 0];
-    fixed.extend_from_slice(&u32::MAX.to_ne_bytes());
+    fixed.extend_from_slice(&SPEAKING.to_ne_bytes());
     fixed.extend_from_slice(id);
     Request::new(kind, flags, &fixed)
 }
@@ -56,6 +56,10 @@ fn request(kind: u16, flags: i32, family: i32, id: &[u8]) -> Request {
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// Of linux/sock_diag.h.
 const SOCK_DESTROY: u16 = 21;
+/// All states but CLOSE and that of a socket which is bound and nothing else (7 and 13 of
+/// net/tcp_states.h): in these it says nothing, and stays for as long as somebody holds it, as a
+/// child process does of all sockets until it executes its program.
+const SPEAKING: u32 = ((1 << 13) - 2) & !(1 << 7);
 /// Length of `struct inet_diag_sockid` in bytes.
 const ID: usize = 48;
 /// How often the sockets are looked for.
