@@ -113,6 +113,14 @@ impl<'report> Evidence<'report> {
         })
     }
 
+    /// When each of the two hosts sent its first bare SYN.
+    pub(crate) fn first_syns(&self) -> [Option<Timestamp>; 2] {
+        [0, 1].map(|place| {
+            let own = self.packets.iter().filter(|packet| packet.from == self.hosts[place]);
+            own.filter(|packet| packet.kind == PacketKind::BareSyn).map(|packet| packet.sent).min()
+        })
+    }
+
     /// When the first packet that opens a connection came through to either host.
     pub(crate) fn first_packet(&self) -> Option<Timestamp> {
         let opens = |kind| matches!(kind, PacketKind::BareSyn | PacketKind::SynAck);

@@ -117,6 +117,13 @@ pub enum Void {
         /// Which, and how.
         words: String,
     },
+    /// The two sides, which were to dial at one moment, did not.
+    OutOfStep {
+        /// How far apart their first SYNs left, without the skew that was asked for.
+        apart_ms: f64,
+        /// The bound.
+        bound_ms: f64,
+    },
     /// An echo through the topology took another time than configured.
     RoundTrip {
         /// As configured.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use simopen_packet::Timestamp;
 use simopen_protocol::cause::Cause;
+use simopen_protocol::technique::Technique;
 use simopen_scenario::run::{Outcome, Phases, RunRecord, Void, in_milliseconds};
 use simopen_traversal::{Failure, What};
 
@@ -51,7 +52,7 @@ pub(super) fn judge(
         packets_sent: evidence.sent(decided),
         mappings: evidence.mappings(decided),
         delivered: evidence.delivered(),
-        void: void(trial, conducted, report, worst_lateness),
+        void: void(trial, conducted, report, &evidence, worst_lateness),
         timeline: tell(trial, conducted, &evidence),
         ladder: evidence.ladder(|at| since(requested, at), decided + AFTERMATH),
     };
@@ -110,6 +111,7 @@ fn void(
     trial: &Trial,
     conducted: &Conducted,
     report: &Report,
+    evidence: &Evidence<'_>,
     worst_lateness: Duration,
 ) -> Option<Void> {
     if report.tun_drops > 0 {
@@ -125,13 +127,35 @@ fn void(
         });
     }
     let measured = conducted.round_trips.iter().zip(&trial.round_trips);
-    measured.into_iter().find_map(|(measured, configured)| {
+    let echo = measured.into_iter().find_map(|(measured, configured)| {
         let (measured, [least, most]) = ((*measured)?, (*configured)?);
         let fits = (least.saturating_sub(GRAIN)..=most + trial.bound).contains(&measured);
         (!fits).then(|| Void::RoundTrip {
             configured_ms: in_milliseconds(least),
             measured_ms: in_milliseconds(measured),
         })
+    });
+    echo.or_else(|| out_of_step(trial, evidence))
+}
+
+/// Whether a host was late where both have to dial at one moment: no stall of the network's thread
+/// shows that, but the journal does. Half a leg apart they still do what they were to do. A host
+/// that sends no SYN at all is not late but a result.
+fn out_of_step(trial: &Trial, evidence: &Evidence<'_>) -> Option<Void> {
+    let at_one_moment = [Technique::SimultaneousOpen, Technique::SimultaneousOpenLowTtl];
+    let ([Some(a), Some(b)], true) = (trial.round_trips, at_one_moment.contains(&trial.technique))
+    else {
+        return None;
+    };
+    let [Some(first_a), Some(first_b)] = evidence.first_syns() else { return None };
+    // Each without its own skew: how far apart the two would have left otherwise.
+    let [a_left, b_left] = [first_a + trial.start_skew[1], first_b + trial.start_skew[0]];
+    let apart = (a_left - b_left).max(b_left - a_left);
+    let jitter = a[1] - a[0] + (b[1] - b[0]);
+    let bound = trial.leg / 2 + jitter;
+    (apart > bound).then(|| Void::OutOfStep {
+        apart_ms: in_milliseconds(apart),
+        bound_ms: in_milliseconds(bound),
     })
 }
 

@@ -137,6 +137,11 @@ pub(super) fn void(void: &Void) -> String {
         Void::Misclassified { words } => {
             format!("a box is not what its specification says: {words}")
         }
+        Void::OutOfStep { apart_ms, bound_ms } => format!(
+            "the two sides dialled {} ms apart, and {} ms are allowed",
+            figure(*apart_ms),
+            figure(*bound_ms)
+        ),
         Void::RoundTrip { configured_ms, measured_ms } => format!(
             "an echo took {} ms, and {} ms were configured",
             figure(*measured_ms),
@@ -152,6 +157,7 @@ pub(super) const fn void_cause(void: &Void) -> &'static str {
         Void::PortDropped { .. } => "a port dropped packets",
         Void::JournalIncomplete => "the journal did not hold everything",
         Void::Misclassified { .. } => "a box is not what its specification says",
+        Void::OutOfStep { .. } => "the two sides did not dial at one moment",
         Void::RoundTrip { .. } => "an echo took another time than configured",
     }
 }
