@@ -88,6 +88,8 @@ impl Mappings {
         allocation: PortAllocation,
         base: Option<Address>,
     ) -> Self {
+        // What is not translated has one outside endpoint, its own, towards everybody.
+        let behaviour = if base.is_some() { behaviour } else { Mapping::EndpointIndependent };
         let lends = overloading == PortOverloading::ByRemote && allocation.keeps_ports();
         Self {
             overloading,

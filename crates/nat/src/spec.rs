@@ -40,7 +40,8 @@ pub use timers::TcpTimers;
 pub struct MiddleboxSpec {
     /// Whether packets are passed as they are, filtered, or filtered and translated.
     pub role: Role,
-    /// Which outbound packets of one inside endpoint share one outside endpoint.
+    /// Which outbound packets of one inside endpoint share one outside endpoint: all of them where
+    /// nothing is translated.
     pub mapping: Mapping,
     /// From whom inbound packets reach an open mapping.
     pub filtering: Filtering,

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use simopen_nat::{
-    DropReason, InboundBareSyn, InvalidOutbound, MiddleboxSpec, OnReset, PRESETS, Side, Timer,
-    UnsolicitedSyn, Verdict,
+    DropReason, Filtering, InboundBareSyn, InvalidOutbound, Mapping, MiddleboxSpec, OnReset,
+    PRESETS, PortOverloading, Side, Timer, UnsolicitedSyn, Verdict,
 };
 use simopen_packet::{IcmpError, IcmpKind, Packet, Timestamp, Transport};
 
-use crate::exchange::{ACK, Connection, Exchange, RST, SYN, SYN_ACK, Segment, at};
+use crate::exchange::{ACK, Connection, Exchange, RST, RST_ACK, SYN, SYN_ACK, Segment, at};
 
 #[test]
 fn a_firewall_passes_both_families_unchanged_once_the_inside_has_asked() {
@@ -39,6 +39,31 @@ fn a_syn_ack_only_firewall_admits_the_syn_ack_and_not_the_syn() {
 
     exchange.inbound(link.back(SYN, 900, 0)).assert_dropped(DropReason::BareSynDropped);
     exchange.inbound(link.back(SYN_ACK, 900, 101)).assert_forwarded();
+}
+
+#[test]
+fn a_firewall_has_no_mapping_that_the_end_of_another_session_could_take_away() {
+    for mapping in [Mapping::AddressDependent, Mapping::AddressAndPortDependent] {
+        for overloading in [PortOverloading::Off, PortOverloading::ByRemote] {
+            let spec = MiddleboxSpec::silent_stateful_firewall()
+                .with_mapping(mapping)
+                .with_port_overloading(overloading)
+                .with_filtering(Filtering::AddressDependent)
+                .with_on_reset(OnReset::Deletes);
+            let mut exchange = Exchange::new(spec);
+            let inside = at("192.0.2.2:4000");
+            let to = |remote| Connection { inside, external: inside, remote: at(remote) };
+            let (lasting, short) = (to("198.51.100.9:5000"), to("203.0.113.9:5000"));
+            lasting.establish(&mut exchange);
+            exchange.outbound(short.out(SYN, 100, 0)).assert_forwarded();
+            exchange.inbound(short.back(RST_ACK, 0, 101)).assert_forwarded();
+            assert_eq!(exchange.middlebox.session_count(), 1);
+
+            let other_port = to("198.51.100.9:5001");
+
+            exchange.inbound(other_port.back(SYN, 900, 0)).assert_forwarded();
+        }
+    }
 }
 
 #[test]

@@ -189,7 +189,8 @@ impl<'spec> Gate<'spec> {
 
     /// Whether mapping and filtering let a stranger in (RFC 4787 §5).
     fn admits(&self, segment: Segment) -> bool {
-        let belongs_to_anybody = self.spec.mapping == Mapping::EndpointIndependent
+        let belongs_to_anybody = self.spec.role != Role::Nat
+            || self.spec.mapping == Mapping::EndpointIndependent
             || self.spec.port_overloading == PortOverloading::Off;
         let is_open = self.mappings.iter().any(|one| {
             one.own == segment.destination

@@ -159,9 +159,7 @@ fn with_fences(spec: MiddleboxSpec, role: u8, egress: u8) -> MiddleboxSpec {
         ],
         egress,
     );
-    let spec = MiddleboxSpec { role: pick(&roles, role), ..spec }.with_egress(egress);
-    // What translates nothing has one outside endpoint for each inside one.
-    if spec.role == Role::Nat { spec } else { spec.with_mapping(Mapping::EndpointIndependent) }
+    MiddleboxSpec { role: pick(&roles, role), ..spec }.with_egress(egress)
 }
 
 fn boxes() -> impl Strategy<Value = MiddleboxSpec> {
