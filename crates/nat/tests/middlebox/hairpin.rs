@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use simopen_nat::{DropReason, Hairpin, MiddleboxSpec, Side, UnsolicitedSyn, Verdict};
+use simopen_nat::{DropReason, Hairpin, MiddleboxSpec, Side, TcpTracking, UnsolicitedSyn, Verdict};
 use simopen_packet::Packet;
 
 use crate::exchange::{
@@ -45,6 +45,11 @@ fn assert_turned(passed: &Passed, source: SocketAddr, destination: SocketAddr) {
     assert_eq!(passed.endpoints(), (source, destination));
 }
 
+/// What the receiver of a SYN acknowledges.
+fn after(syn: &Passed) -> u32 {
+    Packet::parse(&syn.bytes).unwrap().tcp().unwrap().sequence.0.wrapping_add(1)
+}
+
 #[test]
 fn hosts_behind_one_box_connect_by_its_outside_endpoints() {
     for spec in [
@@ -57,20 +62,42 @@ fn hosts_behind_one_box_connect_by_its_outside_endpoints() {
     ] {
         let mut pair = Neighbours::new(spec);
         let ([first, second], [first_outside, second_outside]) = (pair.insides, pair.externals);
-        let numbers = |passed: &Passed| {
-            let packet = Packet::parse(&passed.bytes).unwrap();
-            let tcp = packet.tcp().unwrap();
-            (tcp.sequence.0, tcp.acknowledgment.0)
-        };
+        let acknowledged =
+            |passed: &Passed| Packet::parse(&passed.bytes).unwrap().tcp().unwrap().acknowledgment.0;
 
         let syn = pair.send(0, SYN, (100, 0));
         assert_turned(&syn, first_outside, second);
-        let answer = pair.send(1, SYN_ACK, (900, numbers(&syn).0.wrapping_add(1)));
+        let answer = pair.send(1, SYN_ACK, (900, after(&syn)));
         assert_turned(&answer, second_outside, first);
-        assert_eq!(numbers(&answer).1, 101);
-        let last = pair.send(0, ACK, (101, numbers(&answer).0.wrapping_add(1)));
+        assert_eq!(acknowledged(&answer), 101);
+        let last = pair.send(0, ACK, (101, after(&answer)));
         assert_turned(&last, first_outside, second);
-        assert_eq!(numbers(&last).1, 901);
+        assert_eq!(acknowledged(&last), 901);
+    }
+}
+
+#[test]
+fn the_dropped_first_of_two_crossing_syns_has_opened_the_way_for_the_second() {
+    for spec in [
+        MiddleboxSpec::ei_mapping_apd_filtering(),
+        MiddleboxSpec::ei_mapping_apd_filtering().with_tracking(TcpTracking::None),
+        MiddleboxSpec::linux_masquerade_drop_input(),
+        MiddleboxSpec::isn_randomizing_asa(),
+    ] {
+        let spec = spec.with_hairpin(Hairpin::ExternalSource);
+        let mut pair = Neighbours::new(spec);
+        let ([first, second], [first_outside, second_outside]) = (pair.insides, pair.externals);
+
+        let dropped = pair.send(0, SYN, (100, 0));
+
+        assert!(matches!(dropped.verdict, Verdict::Drop(_)), "{spec:?}");
+        let syn = pair.send(1, SYN, (900, 0));
+        assert_turned(&syn, second_outside, first);
+        let answer = pair.send(0, SYN_ACK, (100, after(&syn)));
+        assert_turned(&answer, first_outside, second);
+        let last = pair.send(1, ACK, (901, after(&answer)));
+        assert_turned(&last, second_outside, first);
+        assert_turned(&pair.send(0, ACK, (101, after(&syn))), first_outside, second);
     }
 }
 
