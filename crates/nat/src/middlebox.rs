@@ -430,6 +430,10 @@ impl Middlebox {
             Outcome::Invalid(reason) => {
                 return self.handle_invalid(from, packet, bytes, reason, now);
             }
+            Outcome::InvalidEnd(reason, most) => {
+                self.sessions.shorten(id, most.from(now));
+                return self.handle_invalid(from, packet, bytes, reason, now);
+            }
             Outcome::Reopening => {
                 self.end_session(id, EndCause::Reopened, now);
                 return self.handle_stranger(from, packet, segment, bytes, now);

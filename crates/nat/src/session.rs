@@ -254,6 +254,15 @@ impl Sessions {
         self.timers.set(id, session.armed);
     }
 
+    /// Brings the deadline of a session forward, if it is later.
+    #[cold]
+    pub(crate) fn shorten(&mut self, id: u32, deadline: Timestamp) {
+        let session = self.table.get_mut(id);
+        if session.refresh(deadline.min(session.deadline)) {
+            self.arm(id);
+        }
+    }
+
     /// Takes a session out.
     pub(crate) fn remove(&mut self, id: u32) {
         if let Some(inside) = self.moved_key(self.get(id)) {

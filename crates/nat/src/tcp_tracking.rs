@@ -44,6 +44,9 @@ pub(crate) enum Outcome {
     Ignored,
     /// It does not belong to the connection.
     Invalid(DropReason),
+    /// Nor does this one, but it wants to end the connection after the other side wanted to: the
+    /// session lives no longer than this.
+    InvalidEnd(DropReason, Lifetime),
     /// It opens a new connection on the same endpoints; the old session is to be deleted.
     Reopening,
     /// It passes and the session ends at once.
@@ -151,7 +154,8 @@ impl Tracking {
                 sequence: SeqNumber(0),
                 acknowledgment: SeqNumber(0),
                 end: SeqNumber(0),
-                window: 0,
+                // As long as nobody has announced another one.
+                window: u16::MAX,
                 kind,
                 direction: Direction::Original,
                 repeats: 0,
@@ -384,10 +388,7 @@ impl Tracking {
                 self.note_reply(from);
                 return Outcome::Ignored;
             }
-            WindowVerdict::Invalid(reason) => {
-                self.note_invalid_end(from, kind);
-                return Outcome::Invalid(reason);
-            }
+            WindowVerdict::Invalid(reason) => return self.invalid(reason, from, kind, rules),
         }
         if kind == SegmentKind::Ack {
             self.count_repeats(segment, from);
@@ -396,15 +397,25 @@ impl Tracking {
     }
 
     /// A FIN or RST outside the windows of an established connection is remembered as the last
-    /// segment, unless it answers another one of them.
+    /// segment, unless it answers another one of them: then the box is out of step with both ends.
     #[cold]
-    fn note_invalid_end(&mut self, from: Direction, kind: SegmentKind) {
+    fn invalid(
+        &mut self,
+        reason: DropReason,
+        from: Direction,
+        kind: SegmentKind,
+        rules: &Rules<'_>,
+    ) -> Outcome {
         let is_end = |kind| matches!(kind, SegmentKind::Fin | SegmentKind::Rst);
-        let answers = self.last.direction != from && is_end(self.last.kind);
-        if self.reply == Reply::Assured && is_end(kind) && !answers {
-            self.last.kind = kind;
-            self.last.direction = from;
+        if self.reply != Reply::Assured || !is_end(kind) {
+            return Outcome::Invalid(reason);
         }
+        if self.last.direction != from && is_end(self.last.kind) {
+            return Outcome::InvalidEnd(reason, rules.lifetimes.unacknowledged);
+        }
+        self.last.kind = kind;
+        self.last.direction = from;
+        Outcome::Invalid(reason)
     }
 
     #[inline(always)]
@@ -474,9 +485,14 @@ impl Tracking {
             return lifetimes.close;
         }
         let lifetime = lifetimes.of(self.state);
-        let waits =
-            self.seen[0].waits_for_acknowledgment() | self.seen[1].waits_for_acknowledgment();
-        let bound = select_unpredictable(waits, lifetimes.unacknowledged, Lifetime::MAX);
+        // Of what was picked up in its middle, one side may be anybody's invention.
+        let waits = self.seen[0].waits_for_acknowledgment()
+            | self.seen[1].waits_for_acknowledgment()
+            | ((self.reply == Reply::Unseen) & (self.state == TcpState::Established));
+        // Who announced no room is probed like one that does not answer (RFC 9293 §3.8.6.1).
+        let no_room = self.last.window == 0;
+        let bound = select_unpredictable(no_room, lifetimes.retransmitting, Lifetime::MAX);
+        let bound = select_unpredictable(waits, lifetimes.unacknowledged, bound);
         let bound = select_unpredictable(repeats_often, lifetimes.retransmitting, bound);
         lifetime.min(bound)
     }

@@ -38,6 +38,7 @@ impl Middlebox {
                 }
             }
             Outcome::Ended => self.end_session(id, EndCause::Reset, now),
+            Outcome::InvalidEnd(_, most) => self.sessions.shorten(id, most.from(now)),
             Outcome::Accepted(None)
             | Outcome::Ignored
             | Outcome::Invalid(_)

@@ -26,7 +26,8 @@ pub struct TcpTimers {
     pub close: Duration,
     /// Upper bound of any of them while sent bytes wait for their acknowledgement.
     pub unacknowledged: Duration,
-    /// Upper bound of any of them after the same segment was seen four times.
+    /// Upper bound of any of them after the same segment was seen four times, and while the window
+    /// announced last is zero.
     pub retransmitting: Duration,
 }
 

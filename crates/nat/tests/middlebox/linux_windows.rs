@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use simopen_nat::{InvalidOutbound, MiddleboxSpec, UnsolicitedSyn, Verdict};
+use simopen_nat::{InvalidOutbound, MiddleboxSpec, TcpTimers, UnsolicitedSyn, Verdict};
 
-use crate::exchange::{ACK, Connection, Exchange, RST, SYN, SYN_ACK};
+use crate::exchange::{ACK, Connection, Exchange, FIN_ACK, RST, SYN, SYN_ACK};
 
 fn firewall() -> (Exchange, Connection) {
     let spec =
@@ -75,6 +75,68 @@ fn a_syn_from_outside_does_not_prolong_a_session_that_nobody_has_answered() {
     exchange.inbound(link.back(SYN, 900, 0)).assert_forwarded();
 
     exchange.advance(Duration::from_secs(21));
+
+    assert_eq!(exchange.middlebox.session_count(), 0);
+}
+
+/// How long an established session lives on after the given segments.
+fn left_after(said: impl FnOnce(&mut Exchange, &Connection)) -> Duration {
+    let (mut exchange, link) = firewall();
+    link.establish(&mut exchange);
+    said(&mut exchange, &link);
+    let start = exchange.now;
+    while exchange.middlebox.session_count() > 0 {
+        exchange.now = exchange.middlebox.poll_timeout().unwrap().0;
+        exchange.middlebox.handle_timeout(exchange.now);
+    }
+    exchange.now.saturating_duration_since(start)
+}
+
+const ESTABLISHED: Duration = TcpTimers::LINUX.established;
+
+#[test]
+fn a_window_of_zero_shortens_the_life_of_a_connection_until_it_opens_again() {
+    let closed = |exchange: &mut Exchange, link: &Connection| {
+        exchange.inbound(link.back(ACK, 901, 101).window(0)).assert_forwarded();
+    };
+
+    assert_eq!(left_after(|_, _| {}), ESTABLISHED);
+    assert_eq!(left_after(closed), TcpTimers::LINUX.retransmitting);
+    let opened = left_after(|exchange, link| {
+        closed(exchange, link);
+        exchange.inbound(link.back(ACK, 901, 101)).assert_forwarded();
+    });
+    assert_eq!(opened, ESTABLISHED);
+}
+
+#[test]
+fn a_fin_or_rst_outside_the_windows_that_answers_another_shortens_the_life_of_a_connection() {
+    for (first, second) in [(FIN_ACK, RST), (RST, FIN_ACK)] {
+        let out = |exchange: &mut Exchange, link: &Connection| {
+            assert!(is_dropped(exchange.outbound(link.out(first, 1 << 30, 901)).verdict));
+        };
+
+        assert_eq!(left_after(out), ESTABLISHED);
+        let answered = left_after(|exchange, link| {
+            out(exchange, link);
+            assert!(is_dropped(exchange.inbound(link.back(second, 1 << 30, 101)).verdict));
+        });
+        assert_eq!(answered, TcpTimers::LINUX.unacknowledged);
+        let repeated = left_after(|exchange, link| {
+            out(exchange, link);
+            out(exchange, link);
+        });
+        assert_eq!(repeated, ESTABLISHED);
+    }
+}
+
+#[test]
+fn a_connection_picked_up_in_its_middle_lives_long_only_once_the_other_side_has_spoken() {
+    let (mut exchange, link) = firewall();
+    exchange.outbound(link.out(ACK, 100, 50)).assert_forwarded();
+    exchange.outbound(link.out(ACK, 100, 51)).assert_forwarded();
+
+    exchange.advance(TcpTimers::LINUX.unacknowledged);
 
     assert_eq!(exchange.middlebox.session_count(), 0);
 }
