@@ -143,10 +143,10 @@ fn a_turned_axis_is_seen_or_stands_in_the_list_of_the_unseen_and_nothing_else_do
         let entry = UNSEEN.iter().position(|turn| turn.covers(preset, *axis, value));
         match (verdict.is_hidden, entry) {
             (true, None) => {
-                complaints.push(format!("HIDDEN {} {axis} {value}: not listed", preset.name))
+                complaints.push(format!("HIDDEN {} {axis} {value}: not listed", preset.name));
             }
             (false, Some(_)) => {
-                complaints.push(format!("SEEN {} {axis} {value}: listed", preset.name))
+                complaints.push(format!("SEEN {} {axis} {value}: listed", preset.name));
             }
             (true, Some(entry)) => used[entry] = true,
             (false, None) => {}
