@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode> {
 fn planned(arguments: &BenchArguments, seed: u64) -> Result<Results> {
     let command = output::command_line(arguments.seed, seed);
     let mut results = Results::new(Kind::Bench, arguments.executor.executor(), seed, command);
-    let candidates = boxes(arguments.both.as_slice())?;
+    let candidates = boxes(arguments.both.as_slice(), arguments.executor.executor())?;
     results.ways = match &arguments.techniques {
         Some(list) => Technique::parse_list(list)?.into_iter().map(Way::Own).collect(),
         None => default_matrix::ways(),

@@ -1,6 +1,7 @@
 //! `simopen lab matrix`.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -10,7 +11,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use simopen_lab::LabError;
 use simopen_lab::matrix::{Captures, How, MatrixSpec, Progress};
-use simopen_nat::PRESETS;
+use simopen_lab::nft::{self, Placement};
+use simopen_nat::{MiddleboxSpec, PRESETS};
 use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::default_matrix;
@@ -27,8 +29,9 @@ use crate::{COULD_NOT_TRY, FAILED, output, privilege, scenario};
 
 #[derive(Debug, Args)]
 pub(crate) struct MatrixArguments {
-    /// The boxes, with commas between: presets, TOML files of one's own boxes, or `all`. Twelve
-    /// presets if none is named.
+    /// The boxes, with commas between: presets, TOML files of one's own boxes, or `all`. If none is
+    /// named, twelve presets, or with nft those that nftables can express; of `all`, nft takes as
+    /// many.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     boxes: Vec<String>,
 
@@ -210,7 +213,7 @@ fn spec(arguments: &MatrixArguments) -> Result<MatrixSpec> {
         programs,
         ..How::new(output::command_line(arguments.seed, seed))
     };
-    let boxes = boxes(&arguments.boxes)?;
+    let boxes = boxes(&arguments.boxes, how.executor)?;
     Ok(MatrixSpec { boxes, ways, runs: arguments.runs, seed, conditions, how })
 }
 
@@ -225,14 +228,17 @@ fn planned(spec: &MatrixSpec) -> Results {
 }
 
 /// The boxes of these names and files; the default ones if there are none.
-pub(crate) fn boxes(names: &[String]) -> Result<Vec<NamedBox>> {
+pub(crate) fn boxes(names: &[String], executor: Executor) -> Result<Vec<NamedBox>> {
     if names.is_empty() {
-        return Ok(default_matrix::boxes());
+        return Ok(match executor {
+            Executor::Model => default_matrix::boxes(),
+            Executor::Nft => presets(executor),
+        });
     }
     let mut boxes: Vec<NamedBox> = Vec::new();
     for name in names {
         let found = match name.as_str() {
-            "all" => PRESETS.iter().filter_map(|preset| NamedBox::preset(preset.name)).collect(),
+            "all" => presets(executor),
             _ => vec![named(name)?],
         };
         for found in found {
@@ -246,6 +252,21 @@ pub(crate) fn boxes(names: &[String]) -> Result<Vec<NamedBox>> {
         }
     }
     Ok(boxes)
+}
+
+/// All presets that the executor can be.
+fn presets(executor: Executor) -> Vec<NamedBox> {
+    let all = PRESETS.iter().filter_map(|preset| NamedBox::preset(preset.name));
+    all.filter(|placed| executor == Executor::Model || is_expressible(&placed.spec)).collect()
+}
+
+/// Whether nftables can express a box wherever it stands.
+fn is_expressible(spec: &MiddleboxSpec) -> bool {
+    // Any NAT of the star; where a box stands decides nothing over a preset.
+    let external = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+    let inside = [(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 2)), 24)];
+    let placement = Placement { external, inside: &inside };
+    nft::compile(spec, &placement).is_ok()
 }
 
 /// One box: a preset, or the file of that name.
@@ -272,21 +293,30 @@ mod tests {
 
     #[test]
     fn all_presets_are_meant_by_one_word_and_none_is_taken_twice() {
-        let boxes = boxes(&names(&["no-box", "all"])).unwrap();
+        let boxes = boxes(&names(&["no-box", "all"]), Executor::Model).unwrap();
         assert_eq!(boxes.len(), PRESETS.len());
         assert_eq!(boxes[0].name, "no-box");
     }
 
     #[test]
+    fn a_matrix_of_kernels_has_the_presets_that_a_kernel_can_be() {
+        let boxes = boxes(&[], Executor::Nft).unwrap();
+        assert_eq!(boxes.len(), 11);
+        assert!(boxes.iter().any(|placed| placed.name == "cgn-port-block"));
+        assert!(boxes.iter().all(|placed| placed.name != "rfc5382-compliant"));
+    }
+
+    #[test]
     fn an_unknown_box_is_named_beside_all_presets() {
-        let error = boxes(&names(&["telepathic"])).unwrap_err().to_string();
+        let error = boxes(&names(&["telepathic"]), Executor::Model).unwrap_err().to_string();
         assert!(error.contains("\"telepathic\" is neither a preset nor a file"), "{error}");
         assert!(error.contains("rfc5382-compliant"), "{error}");
     }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = format!("{:#}", boxes(&names(&["nowhere/mine.toml"])).unwrap_err());
+        let error =
+            format!("{:#}", boxes(&names(&["nowhere/mine.toml"]), Executor::Model).unwrap_err());
         assert!(error.starts_with("nowhere/mine.toml cannot be read: "), "{error}");
     }
 }
