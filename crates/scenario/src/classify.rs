@@ -88,7 +88,6 @@ pub fn classify(bench: &mut dyn Bench) -> Classification {
     datagrams::udp(probe, &mut found);
     let echo = datagrams::icmp_echo(probe, &found);
     found.note(Axis::IcmpEcho, echo);
-    limits::limits(probe, &mut found);
     found
 }
 
@@ -101,7 +100,7 @@ fn hide_all(found: &mut Classification, by: Axis) {
     }
 }
 
-/// What a NAT does to endpoints.
+/// What a NAT does to endpoints, and how many sessions there may be.
 fn translation(probe: &mut Probe<'_>, found: &mut Classification) {
     if !found.translates() {
         for axis in [
@@ -113,10 +112,12 @@ fn translation(probe: &mut Probe<'_>, found: &mut Classification) {
         ] {
             found.masked(axis, Axis::Role);
         }
+        limits::limits(probe, found);
         return;
     }
     found.note(Axis::Mapping, mapping::mapping(probe, mapping::open_tcp));
     found.note(Axis::PortAllocation, port_allocation::port_allocation(probe));
+    limits::limits(probe, found);
     let overloading = mapping::port_overloading(probe, found);
     found.note(Axis::PortOverloading, overloading);
     pool::pool(probe, found);
@@ -167,7 +168,8 @@ fn segments(probe: &mut Probe<'_>, found: &mut Classification) {
 /// How long sessions live.
 fn times(probe: &mut Probe<'_>, found: &mut Classification) {
     timers::timers(probe, found);
-    if matches!(found.value(Axis::OnReset), Some(OnReset::Deletes | OnReset::Ignored)) {
+    let on_reset = found.value(Axis::OnReset);
+    if !matches!(on_reset, Some(OnReset::DeletesUnanswered | OnReset::StartsCloseTimer)) {
         found.masked(Axis::Close, Axis::OnReset);
     }
     let refresh = timers::refresh(probe, found);

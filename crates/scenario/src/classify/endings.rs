@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use simopen_nat::{IcmpErrors, OnIcmpError, OnReset};
 use simopen_packet::{IcmpError, TcpFlags, Transport, error_quoting};
 
+use super::axis::Axis;
 use super::bench::Vantage;
 use super::connection::Connection;
 use super::probe::{Arrival, FIN_ACK, Probe, Segment};
@@ -28,7 +29,9 @@ fn try_resets(probe: &mut Probe<'_>) -> Option<Reading> {
     let effect = match (forgets_unanswered, forgets_established) {
         (_, true) => OnReset::Deletes,
         (true, false) => OnReset::DeletesUnanswered,
-        (false, false) if unanswered.is_proxied() => return None,
+        (false, false) if unanswered.is_proxied() => {
+            return Some(Reading::NotSeen(NotSeen::MaskedBy(Axis::SynProxy)));
+        }
         (false, false) if reopens_after_reset(probe, inside, remote)? => OnReset::StartsCloseTimer,
         (false, false) => OnReset::Ignored,
     };

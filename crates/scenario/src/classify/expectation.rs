@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use simopen_nat::{Egress, Filtering, IdleKiller, Mapping, MiddleboxSpec, PortOverloading};
+use simopen_nat::{Egress, Filtering, IdleKiller, Mapping, MiddleboxSpec, PortOverloading, Role};
 
 use super::axis::Axis;
 use super::reading::in_text;
@@ -20,10 +20,8 @@ pub(super) fn expected(axis: Axis, spec: &MiddleboxSpec) -> Value {
     let unacknowledged = timers.unacknowledged;
     match axis {
         Axis::Egress => in_text(ordered(spec.egress)),
-        Axis::Filtering => in_text(filtering(spec.filtering, spec.mapping, spec.port_overloading)),
-        Axis::UdpFiltering => {
-            in_text(filtering(spec.udp.filtering, spec.udp.mapping, spec.port_overloading))
-        }
+        Axis::Filtering => in_text(filtering(spec, spec.filtering, spec.mapping)),
+        Axis::UdpFiltering => in_text(filtering(spec, spec.udp.filtering, spec.udp.mapping)),
         Axis::PoolAddresses => in_text(spec.pool.addresses.max(1)),
         Axis::Established => in_text(established),
         // While a SYN, bytes or a FIN wait for their acknowledgement.
@@ -37,9 +35,9 @@ pub(super) fn expected(axis: Axis, spec: &MiddleboxSpec) -> Value {
 }
 
 /// Where a mapping belongs to one remote address or endpoint, nobody else's packets find it.
-fn filtering(filtering: Filtering, mapping: Mapping, overloading: PortOverloading) -> Filtering {
+fn filtering(spec: &MiddleboxSpec, filtering: Filtering, mapping: Mapping) -> Filtering {
     use Filtering::{AddressAndPortDependent, AddressDependent, EndpointIndependent};
-    if overloading == PortOverloading::Off {
+    if spec.role != Role::Nat || spec.port_overloading == PortOverloading::Off {
         return filtering;
     }
     match (mapping, filtering) {

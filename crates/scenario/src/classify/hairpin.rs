@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 
 use simopen_nat::{
-    Egress, Filtering, Hairpin, InboundBareSyn, Mapping, PortAllocation, UnsolicitedSyn,
+    Egress, Filtering, Hairpin, InboundBareSyn, Mapping, PortAllocation, PortOverloading,
+    UnsolicitedSyn,
 };
 
 use super::axis::Axis;
@@ -62,10 +63,12 @@ fn absent(found: &Classification) -> Reading {
     if is_refused {
         return masked_by(Axis::Unsolicited);
     }
+    let keeps_port = matches!(
+        found.value(Axis::PortAllocation),
+        Some(PortAllocation::Preserve | PortAllocation::PreserveElseNext)
+    );
+    let shares_port = found.value(Axis::PortOverloading) == Some(PortOverloading::ByRemote);
     let is_foreseen = found.value(Axis::Mapping) == Some(Mapping::EndpointIndependent)
-        || matches!(
-            found.value(Axis::PortAllocation),
-            Some(PortAllocation::Preserve | PortAllocation::PreserveElseNext)
-        );
+        || (keeps_port && shares_port);
     if is_foreseen { Reading::is(Hairpin::Off) } else { masked_by(Axis::Filtering) }
 }

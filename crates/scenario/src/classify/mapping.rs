@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use simopen_nat::{Mapping, PortAllocation, PortOverloading};
+use simopen_nat::{Mapping, PortAllocation, PortOverloading, WhenFull};
 
 use super::axis::Axis;
 use super::classification::Classification;
@@ -49,19 +49,27 @@ pub(super) fn mapping(probe: &mut Probe<'_>, open: Opener) -> Reading {
 }
 
 /// Whether one inside endpoint has the same outside endpoint towards the first remote endpoint and
-/// towards another one, of which the host and the port are given.
+/// towards another one, of which the host and the port are given; `None` if nobody can tell.
 fn shares(probe: &mut Probe<'_>, open: Opener, other: (usize, usize)) -> Option<bool> {
     probe.restart();
     let (first, other) = (probe.remote(0, 0)?, probe.remote(other.0, other.1)?);
     let inside = probe.inside(0, PORT);
     let given = open(probe, inside, first)?;
+    let (mut taken, mut moved, mut elsewhere) = (false, false, false);
     for rival in 0..=RIVALS {
         let rival = probe.inside(rival, given.port());
-        if rival != inside && open(probe, rival, other) == Some(given) {
-            break;
+        if taken || rival == inside {
+            continue;
         }
+        let Some(got) = open(probe, rival, other) else { continue };
+        taken = got == given;
+        moved |= got.ip() == given.ip() && got != given;
+        elsewhere |= got.ip() != given.ip() && got.port() == given.port();
     }
-    Some(open(probe, inside, other)? == given)
+    let is_shared = open(probe, inside, other)? == given;
+    // Of a pool of addresses, all rivals may have met others than the one that counts.
+    let is_known = !is_shared || moved || !elsewhere;
+    is_known.then_some(is_shared)
 }
 
 /// How many sessions to each of two remote endpoints are opened to see whether any two share a
@@ -83,6 +91,10 @@ pub(super) fn port_overloading(probe: &mut Probe<'_>, found: &Classification) ->
         }
         Some(PortAllocation::Preserve | PortAllocation::PreserveElseNext) => {
             overloads_kept_port(probe)
+        }
+        // Ports of sessions that made room come again.
+        Some(_) if found.value(Axis::WhenFull) == Some(WhenFull::OldestEvicted) => {
+            Reading::NotSeen(NotSeen::MaskedBy(Axis::WhenFull))
         }
         Some(_) => overloads_random_port(probe),
     }

@@ -20,11 +20,13 @@ pub(super) fn pool(probe: &mut Probe<'_>, found: &mut Classification) {
     probe.restart();
     let mut met = BTreeSet::new();
     let mut pairing = Pairing::Paired;
+    let mut refused = false;
     for host in 0..probe.inside_hosts() {
         let mut own = BTreeSet::new();
         for port in 4000..4000 + SESSIONS {
             let inside = probe.inside(host, port);
             let opened = probe.remote(0, 0).and_then(|remote| probe.open(inside, remote));
+            refused |= opened.is_none();
             own.extend(opened.map(|connection| connection.external.ip()));
         }
         if own.len() > 1 {
@@ -32,8 +34,8 @@ pub(super) fn pool(probe: &mut Probe<'_>, found: &mut Classification) {
         }
         met.extend(own);
     }
-    if met.len() > SURE {
-        found.note(Axis::PoolAddresses, Reading::Above(met.len() as u64 - 1));
+    if met.len() > SURE || refused {
+        found.note(Axis::PoolAddresses, Reading::Above(met.len().saturating_sub(1) as u64));
     } else {
         found.is(Axis::PoolAddresses, met.len());
     }

@@ -14,8 +14,8 @@ use super::reading::{NotSeen, Reading};
 /// A number that is in nobody's window.
 const FAR_AWAY: u32 = 0x4000_0000;
 
-/// Reads whether a FIN passes that answers a SYN, which no state permits, and then whether data
-/// pass that are in no window.
+/// Reads whether a FIN passes that answers a SYN, or a segment without any meaning, which no state
+/// permits, and then whether data pass that are in no window.
 pub(super) fn tracking(probe: &mut Probe<'_>) -> Reading {
     probe.restart();
     let inside = probe.inside(0, 4000);
@@ -27,6 +27,9 @@ pub(super) fn tracking(probe: &mut Probe<'_>) -> Reading {
     probe.restart();
     let established = probe.remote(0, 0).and_then(|remote| probe.establish(inside, remote));
     let Some(connection) = established else { return Reading::NotSeen(NotSeen::LeavesNoTrace) };
+    if connection.is_proxied() && probe.passes(&connection.back(TcpFlags::PSH, 1, 0)) {
+        return Reading::is(TcpTracking::None);
+    }
     let stray = connection.back(TcpFlags::ACK, FAR_AWAY, 1).with_payload(10);
     let passes = probe.passes(&stray);
     Reading::is(if passes { TcpTracking::Liberal } else { TcpTracking::Strict })

@@ -106,7 +106,8 @@ pub(super) fn inbound_bare_syn(probe: &mut Probe<'_>) -> Reading {
 pub(super) fn filtering(probe: &mut Probe<'_>, found: &Classification) -> Reading {
     let answers = found.value::<UnsolicitedSyn>(Axis::Unsolicited);
     let without_states = found.value(Axis::Tracking) == Some(TcpTracking::None);
-    let dropped = found.value(Axis::InboundBareSyn) == Some(InboundBareSyn::Dropped);
+    let bare_syn = found.value(Axis::InboundBareSyn);
+    let dropped = bare_syn == Some(InboundBareSyn::Dropped);
     let flags = if dropped && without_states { TcpFlags::ACK } else { TcpFlags::SYN };
     let told_by_silence = dropped && !without_states;
     if told_by_silence && answers.is_none_or(|answer| answer == UnsolicitedSyn::Dropped) {
@@ -135,6 +136,9 @@ pub(super) fn filtering(probe: &mut Probe<'_>, found: &Classification) -> Readin
     match (same_address, other_address) {
         (Some(_), Some(true)) => Reading::is(Filtering::EndpointIndependent),
         (Some(true), Some(false)) => Reading::is(Filtering::AddressDependent),
+        (Some(false), Some(false)) if bare_syn.is_none() => {
+            Reading::NotSeen(NotSeen::MaskedBy(Axis::InboundBareSyn))
+        }
         (Some(false), Some(false)) => Reading::is(Filtering::AddressAndPortDependent),
         (None, _) | (_, None) => Reading::NotSeen(NotSeen::TakesTooLong),
     }

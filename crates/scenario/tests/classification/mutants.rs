@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 use simopen_nat::{MiddleboxSpec, PRESETS, Preset};
 use simopen_packet::Entropy;
@@ -161,4 +163,28 @@ fn a_turned_axis_is_seen_or_stands_in_the_list_of_the_unseen_and_nothing_else_do
         }
     }
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+proptest! {
+    // The same boxes each time; PROPTEST_CASES sets how many.
+    #![proptest_config(ProptestConfig {
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_box_with_several_turned_axes_is_classified_as_what_it_is(
+        preset in 0..PRESETS.len(),
+        turns in proptest::collection::vec((0..Axis::ALL.len(), any::<prop::sample::Index>()), 1..5),
+    ) {
+        let mut spec = PRESETS[preset].spec;
+        for (axis, value) in turns {
+            let axis = Axis::ALL[axis];
+            let values = values(axis, &spec);
+            spec = axis.turned(&spec, value.get(&values).clone()).expect("a value of the axis");
+        }
+        let differences = compare(&classify(&mut bench(spec)), &spec);
+        prop_assert!(differences.is_empty(), "{spec:#?}: {differences:#?}");
+    }
 }

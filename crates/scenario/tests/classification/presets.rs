@@ -5,6 +5,7 @@ use std::time::Duration;
 use simopen_nat::{MiddleboxSpec, PRESETS};
 use simopen_packet::{Entropy, Timestamp};
 use simopen_scenario::classify::axis::Axis;
+use simopen_scenario::classify::middlebox_bench::MiddleboxBench;
 use simopen_scenario::classify::network_bench::NetworkBench;
 use simopen_scenario::classify::{classify, compare};
 use simopen_scenario::star::Star;
@@ -17,6 +18,18 @@ fn every_preset_is_classified_as_itself_on_its_own() {
         let found = classify(&mut bench(preset.spec));
         let differences = compare(&found, &preset.spec);
         assert!(differences.is_empty(), "{}: {differences:#?}", preset.name);
+    }
+}
+
+#[test]
+fn what_is_found_does_not_depend_on_chance() {
+    for seed in 0..8 {
+        for preset in PRESETS {
+            let ip = version_for(&preset.spec);
+            let mut bench = MiddleboxBench::new(preset.spec, ip, Entropy::new([seed; 32]));
+            let differences = compare(&classify(&mut bench), &preset.spec);
+            assert!(differences.is_empty(), "{}, {seed}: {differences:#?}", preset.name);
+        }
     }
 }
 
