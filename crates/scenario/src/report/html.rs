@@ -174,16 +174,8 @@ fn controls(text: &mut String, results: &Results, grid: &Grid) {
     text.push_str(
         "<section>\n<h2>Controls</h2>\n\
          <p>The same techniques while the broker judges and sends nothing. Each must fail: a box \
-         that lets everything through would be found out here.</p>\n<ul>\n",
+         that lets everything through would be found out here.</p>\n",
     );
-    for control in &grid.controls {
-        let _ = writeln!(
-            text,
-            "<li><a href=\"#c{}\">{}</a>: {}</li>",
-            control.cell,
-            Escaped(&control.title),
-            Escaped(&words::verdict(&results.cells[control.cell]))
-        );
-    }
-    text.push_str("</ul>\n</section>\n");
+    list(text, results, &grid.controls.iter().collect::<Vec<_>>());
+    text.push_str("</section>\n");
 }
