@@ -2,7 +2,7 @@
 
 use simopen_lab::LabError;
 use simopen_lab::classify_kernel::KernelBench;
-use simopen_nat::{MiddleboxSpec, PRESETS};
+use simopen_nat::{MiddleboxSpec, PRESETS, PortAllocation};
 use simopen_netns_tests::requires_programs;
 use simopen_scenario::classify::{classify, compare};
 use simopen_scenario::star::IpVersion;
@@ -51,6 +51,12 @@ fn a_kernel_that_is_another_box_is_found_out() {
         (
             MiddleboxSpec::linux_masquerade_fully_random(),
             MiddleboxSpec::linux_masquerade_drop_input(),
+            "port-allocation",
+        ),
+        (
+            MiddleboxSpec::cgn_port_block(),
+            MiddleboxSpec::cgn_port_block()
+                .with_port_allocation(PortAllocation::Block { size: 512 }),
             "port-allocation",
         ),
     ];

@@ -12,7 +12,7 @@ use super::axis::Axis;
 use super::bench::Vantage;
 use super::classification::Classification;
 use super::probe::{Arrival, Probe, Segment};
-use super::reading::{NotSeen, Reading};
+use super::reading::{NotSeen, Reading, in_text};
 
 /// Lets two hosts inside dial each other's outside endpoints, as both must for boxes that filter.
 pub(super) fn hairpin(probe: &mut Probe<'_>, found: &Classification) -> Reading {
@@ -56,10 +56,10 @@ fn absent(found: &Classification) -> Reading {
         return Reading::is(Hairpin::Off);
     }
     // Both must dial, and the first one must not be refused.
-    let is_refused = !matches!(
-        found.value(Axis::Unsolicited),
-        Some(UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable)
-    );
+    let unsolicited = found.reading(Axis::Unsolicited);
+    let is_refused = ![UnsolicitedSyn::Dropped, UnsolicitedSyn::HeldThenPortUnreachable]
+        .iter()
+        .any(|silence| unsolicited.agrees(&in_text(silence)));
     if is_refused {
         return masked_by(Axis::Unsolicited);
     }

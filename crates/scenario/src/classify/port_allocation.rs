@@ -1,6 +1,6 @@
 //! How the outside port of a new mapping is chosen (RFC 4787 §4.2, RFC 6888 REQ-14).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use simopen_nat::PortAllocation;
@@ -81,25 +81,49 @@ fn kept(probe: &mut Probe<'_>) -> Reading {
     Reading::is(allocation)
 }
 
-/// One host's ports lie close together: how many has it, and does it keep one that is among them?
+/// One host's ports lie close together: does it keep one that is among them, and how many are there?
 fn in_block(probe: &mut Probe<'_>) -> Reading {
     probe.restart();
-    let mut block: Vec<u16> =
-        (1024..).take(LARGEST_BLOCK).map_while(|port| outside_port(probe, 0, port)).collect();
-    block.sort_unstable();
-    block.dedup();
-    let (Some(lowest), Some(highest)) = (block.first().copied(), block.last().copied()) else {
+    let Some(member) = outside_port(probe, 0, 1024) else {
         return Reading::NotSeen(NotSeen::LeavesNoTrace);
     };
-    let Some(size) = u16::try_from(block.len()).ok().filter(|size| highest - lowest + 1 == *size)
-    else {
-        return Reading::NotSeen(NotSeen::MaskedBy(Axis::LimitPerHost));
+    let mut keeps = |port: u16| {
+        probe.restart();
+        outside_port(probe, 0, port) == Some(port)
     };
+    if !keeps(member) || !(keeps(member.saturating_sub(1)) || keeps(member.saturating_add(1))) {
+        return exhausted(probe);
+    }
+    let highest = last_kept(member, u16::MAX, &mut keeps);
+    let lowest = last_kept(member, 1024, &mut keeps);
+    Reading::is(PortAllocation::Block { size: highest - lowest + 1 })
+}
+
+/// The last port from one that is kept towards one that may be, found by bisection.
+fn last_kept(from: u16, towards: u16, keeps: &mut impl FnMut(u16) -> bool) -> u16 {
+    if keeps(towards) {
+        return towards;
+    }
+    let (mut kept, mut other) = (from, towards);
+    while kept.abs_diff(other) > 1 {
+        let middle = kept.midpoint(other);
+        if keeps(middle) { kept = middle } else { other = middle }
+    }
+    kept
+}
+
+/// Takes all ports that one host can have.
+fn exhausted(probe: &mut Probe<'_>) -> Reading {
     probe.restart();
-    let keeps = (lowest..=highest).take(4).all(|port| outside_port(probe, 0, port) == Some(port));
-    Reading::is(if keeps {
-        PortAllocation::Block { size }
-    } else {
-        PortAllocation::RandomInBlock { size }
-    })
+    let block: BTreeSet<u16> =
+        (1024..).take(LARGEST_BLOCK).map_while(|port| outside_port(probe, 0, port)).collect();
+    let (Some(lowest), Some(highest)) = (block.first(), block.last()) else {
+        return Reading::NotSeen(NotSeen::LeavesNoTrace);
+    };
+    match u16::try_from(block.len()) {
+        Ok(size) if highest - lowest + 1 == size => {
+            Reading::is(PortAllocation::RandomInBlock { size })
+        }
+        Ok(_) | Err(_) => Reading::NotSeen(NotSeen::MaskedBy(Axis::LimitPerHost)),
+    }
 }
