@@ -196,7 +196,7 @@ struct Run {
 /// Lets one connection carry what it can.
 fn run(way: Way) -> Run {
     let [one, other] = way.hosts();
-    let (sender, sender_tun) = host("sender", one, way.receive, move |go| send(&go));
+    let (sender, sender_tun) = host("sender", one, way.receive, move |go| send(way, &go));
     let (receiver, receiver_tun) =
         host("receiver", other, way.receive, move |go| receive(way, &go));
     let forwarder = Forwarder::start(way, [sender_tun, receiver_tun]);
@@ -246,8 +246,10 @@ fn open_port(address: Ipv4Addr, receive: Receive) -> Result<Tun, DeviceError> {
     Ok(tun)
 }
 
-fn send(line: &Line) {
-    let mut stream = TcpStream::connect(line.go.recv().unwrap()).unwrap();
+fn send(way: Way, line: &Line) {
+    let to = line.go.recv().unwrap();
+    let stream = TcpStream::connect(to);
+    let mut stream = stream.unwrap_or_else(|error| panic!("{}: {error}", way.title()));
     let block = vec![0x5a; 256 * 1024];
     // Until the receiver has had enough.
     while stream.write_all(&block).is_ok() {}

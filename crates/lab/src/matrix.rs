@@ -231,7 +231,16 @@ impl Shared<'_> {
     /// Makes one run after the other until there is none.
     fn work(&self, worker: &mut Worker) -> Result<(), LabError> {
         while let Some((job, planned)) = self.next() {
-            let (mut record, lateness) = worker.run(&planned, job.seed, self.how, self.cancel)?;
+            let (mut record, lateness) = match worker.run(&planned, job.seed, self.how, self.cancel)
+            {
+                Ok(made) => made,
+                Err(LabError::TimedOut(what)) => {
+                    tracing::warn!(way = %planned.cell.way, what, "a run is given up");
+                    self.abandon(job);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if let Some(objection) = probe::objection(self.checks, &planned.cell.boxes) {
                 record.void = Some(objection);
             }
@@ -264,6 +273,17 @@ impl Shared<'_> {
     fn settle(&self, job: Job, record: RunRecord) {
         let mut state = self.lock();
         state.schedule.handle(job, record);
+        self.tell(&state, job);
+    }
+
+    /// A run that took longer than any honest one: it counts as void.
+    fn abandon(&self, job: Job) {
+        let mut state = self.lock();
+        state.schedule.handle_abandoned(job);
+        self.tell(&state, job);
+    }
+
+    fn tell(&self, state: &State, job: Job) {
         let progress = state.schedule.progress();
         if let Some(result) = state.schedule.result(job.cell) {
             (self.observer)(&Progress {

@@ -138,7 +138,9 @@ impl Pump {
     ///
     /// [`LabError::ThreadEnded`] where the thread panicked.
     pub fn load(&self, fabric: Fabric, ids: Vec<PortId>, packets: Packets) -> Result<(), LabError> {
-        self.order(Order::Load(Box::new(Current::new(fabric, ids, packets))))
+        self.order(Order::Load(Box::new(Current::new(fabric, ids, packets))))?;
+        // Orders are done one after the other: what a host sends from now on meets the new fabric.
+        self.use_ports(|_| ())
     }
 
     /// Takes the fabric away, with all that is known of it.

@@ -31,6 +31,9 @@ use crate::topology::{Topology, TopologyOptions, with_rates};
 /// Bytes each way, before the broker is cut off and after.
 const BYTES: [usize; 2] = [64 * 1024, 16 * 1024];
 
+/// The same where packets are lost: what is sent again costs a second and more each time.
+const BYTES_WITH_LOSS: [usize; 2] = [4 * 1024, 1024];
+
 /// How long a login may take beside its round trips: two SYNs of a Linux kernel leave before that.
 const LOGIN: Duration = Duration::from_millis(2200);
 
@@ -88,7 +91,8 @@ impl Worker {
         trial.icmp_shield = IcmpShield::TunRoute { interface: PORT.into() };
         trial.start_skew = [cell.conditions.skew_a, cell.conditions.skew_b];
         trial.login_timeout = login_timeout(&cell.conditions);
-        [trial.bytes, trial.bytes_after_cut] = BYTES;
+        [trial.bytes, trial.bytes_after_cut] =
+            if cell.conditions.loss > 0.0 { BYTES_WITH_LOSS } else { BYTES };
         let (result, report) = trial.make(&self.topology, seed, cancel)?;
         self.capture(planned, &result.record, &report, how, &trial.hosts)?;
         Ok((result.record, result.lateness))
