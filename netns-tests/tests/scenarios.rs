@@ -95,10 +95,8 @@ fn failure_of(script: &str, deadline: &str) -> String {
     let scenario = Scenario::from_toml("script", &text).expect("the scenario is sound");
     let all = run_in(&scenario, PathBuf::from("/")).expect("it can be run");
     let run = all.results.cells[0].runs.last().expect("there was a run");
-    match &run.outcome {
-        Outcome::Failed { words, .. } => words.clone(),
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Failed { words, .. } = &run.outcome else { panic!("{:?}", run.outcome) };
+    words.clone()
 }
 
 #[test]

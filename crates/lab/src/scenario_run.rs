@@ -87,6 +87,8 @@ pub fn run(
         results: Results::new(Kind::Run, options.executor, options.seed, options.command.clone()),
         names: Vec::new(),
     };
+    // Hosts stand from one run to the next: taking them down would delay the next run's packets.
+    let mut standing = None;
     for attempt in &scenario.attempts {
         let cells = attempt.ways.iter().map(|way| {
             let conditions = Conditions {
@@ -100,7 +102,8 @@ pub fn run(
         });
         let runs = options.runs.unwrap_or(attempt.runs);
         let mut make = |way: &Way, job: Job| {
-            let one = Run { scenario, options, cancel, seed: job.seed };
+            let mut one =
+                Run { scenario, options, cancel, seed: job.seed, standing: &mut standing };
             let label = format!("{}, {way}", attempt.name);
             let record = one.attempt(attempt, way, job.nth)?;
             done(&label, &record);
@@ -114,7 +117,9 @@ pub fn run(
         let conditions = Conditions::with_leg(Duration::ZERO);
         let cell = Cell { boxes, way, forging: false, conditions };
         let mut make = |_: &Way, job: Job| {
-            let record = Run { scenario, options, cancel, seed: job.seed }.tunnel(tunnel)?;
+            let mut one =
+                Run { scenario, options, cancel, seed: job.seed, standing: &mut standing };
+            let record = one.tunnel(tunnel)?;
             done(&tunnel.name, &record);
             Ok(record)
         };
@@ -199,13 +204,15 @@ struct Run<'run> {
     options: &'run Options,
     cancel: &'run Cancel,
     seed: u64,
+    /// The topology of the run before.
+    standing: &'run mut Option<Topology>,
 }
 
 impl Run<'_> {
-    fn attempt(&self, attempt: &Attempt, way: &Way, nth: u32) -> Result<RunRecord, LabError> {
+    fn attempt(&mut self, attempt: &Attempt, way: &Way, nth: u32) -> Result<RunRecord, LabError> {
         let Self { scenario, cancel, seed, .. } = *self;
         let hosts = [attempt.from, attempt.to, attempt.broker];
-        let topology = self.build(&hosts)?;
+        let topology = self.stand(&hosts)?;
         let hosts = hosts.map(|host| scenario.plan.hosts[host].name.clone());
         let leg = scenario.leg(attempt);
         let (record, report) = match way {
@@ -245,28 +252,37 @@ impl Run<'_> {
             let directory = directory.join(file_name(&format!("{}-{way}-{nth}", attempt.name)));
             self.capture(&directory, &report, &topology, &hosts)?;
         }
+        *self.standing = Some(topology);
         Ok(record)
     }
 
-    fn tunnel(&self, tunnel: &Tunnel) -> Result<RunRecord, LabError> {
+    fn tunnel(&mut self, tunnel: &Tunnel) -> Result<RunRecord, LabError> {
         let hosts = [tunnel.from, tunnel.through, tunnel.to];
-        let topology = self.build(&hosts)?;
+        let topology = self.stand(&hosts)?;
         let (record, report) = tunnel::make(self.scenario, tunnel, &topology, self.seed)?;
         if let Some(directory) = &self.options.captures {
             let names = hosts.map(|host| self.scenario.plan.hosts[host].name.clone());
             self.capture(&directory.join(file_name(&tunnel.name)), &report, &topology, &names)?;
         }
+        *self.standing = Some(topology);
         Ok(record)
     }
 
-    fn build(&self, hosts: &[usize]) -> Result<Topology, LabError> {
+    /// The topology with this run's network, on the hosts of the run before where they fit.
+    fn stand(&mut self, hosts: &[usize]) -> Result<Topology, LabError> {
         if self.cancel.is_cancelled() {
             return Err(LabError::Cancelled);
         }
         let packets =
             if self.options.captures.is_some() { Packets::Kept } else { Packets::Forgotten };
         let is_ipv4 = self.scenario.speak_ipv4(hosts);
-        stand(self.scenario, self.options.executor, self.seed, is_ipv4, packets)
+        let Some(mut topology) = self.standing.take() else {
+            return stand(self.scenario, self.options.executor, self.seed, is_ipv4, packets);
+        };
+        let now = topology.clock().now();
+        let network = network_for(self.scenario, self.options.executor, self.seed, is_ipv4, now)?;
+        topology.load(network, entropy_of(self.seed), packets)?;
+        Ok(topology)
     }
 
     fn capture(
@@ -280,8 +296,8 @@ impl Run<'_> {
     }
 }
 
-/// Builds the network of a scenario. Hosts with addresses of both families are known by those of
-/// the chosen one.
+/// Builds the network of a scenario in namespaces of its own. Hosts with addresses of both families
+/// are known by those of the chosen one.
 pub(crate) fn stand(
     scenario: &Scenario,
     executor: Executor,
@@ -290,11 +306,22 @@ pub(crate) fn stand(
     packets: Packets,
 ) -> Result<Topology, LabError> {
     let clock = Clock::start();
-    let mut network = network(scenario, executor, seed, clock.now())?;
+    let network = network_for(scenario, executor, seed, is_ipv4, clock.now())?;
+    Topology::build(network, entropy_of(seed), packets, &TopologyOptions::default(), clock)
+}
+
+fn network_for(
+    scenario: &Scenario,
+    executor: Executor,
+    seed: u64,
+    is_ipv4: bool,
+    now: Timestamp,
+) -> Result<Network, GraphError> {
+    let mut network = network(scenario, executor, seed, now)?;
     for host in &mut network.hosts {
         host.addresses.sort_by_key(|(address, _)| address.is_ipv4() != is_ipv4);
     }
-    Topology::build(network, entropy_of(seed), packets, &TopologyOptions::default(), clock)
+    Ok(network)
 }
 
 fn network(
