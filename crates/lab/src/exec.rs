@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use simopen_scenario::file::Scenario;
-use simopen_scenario::run::{Outcome, Phases, RunRecord, Void, in_milliseconds};
+use simopen_scenario::run::{Outcome, Phases, RunRecord, in_milliseconds};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -142,22 +142,9 @@ impl ProgramTrial<'_> {
             packets_sent: evidence.sent(decided),
             mappings: evidence.mappings(decided),
             delivered: evidence.delivered(),
-            void: self.void(report, late),
+            void: report.void(late, self.bound),
             timeline: timeline.finish(talked.ended),
             ladder: evidence.ladder(|at| since(talked.requested, at), decided),
-        })
-    }
-
-    fn void(&self, report: &Report, late: Duration) -> Option<Void> {
-        if report.tun_drops > 0 {
-            return Some(Void::PortDropped { packets: report.tun_drops });
-        }
-        if report.events_lost > 0 {
-            return Some(Void::JournalIncomplete);
-        }
-        (late > self.bound).then(|| Void::Late {
-            by_ms: in_milliseconds(late),
-            bound_ms: in_milliseconds(self.bound),
         })
     }
 }

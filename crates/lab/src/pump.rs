@@ -20,6 +20,7 @@ use simopen_device::tun::Tun;
 use simopen_device::wait::{ReadableSet, Urgency, sharpen_timers};
 use simopen_fabric::{Delivery, Fabric, FabricEvent, PortId};
 use simopen_packet::Timestamp;
+use simopen_scenario::run::{Void, in_milliseconds};
 
 use crate::error::LabError;
 use crate::host::prefer_this_thread;
@@ -76,6 +77,21 @@ pub struct Report {
     pub tun_drops: u64,
     /// The packets at all ports in the order of time, where they were to be kept.
     pub packets: Vec<KeptPacket>,
+}
+
+impl Report {
+    /// Why a run does not count in which the latest packet was so `late`, if so: the network itself
+    /// did not do what it was to do.
+    pub(crate) fn void(&self, late: Duration, bound: Duration) -> Option<Void> {
+        if self.tun_drops > 0 {
+            return Some(Void::PortDropped { packets: self.tun_drops });
+        }
+        if self.events_lost > 0 {
+            return Some(Void::JournalIncomplete);
+        }
+        (late > bound)
+            .then(|| Void::Late { by_ms: in_milliseconds(late), bound_ms: in_milliseconds(bound) })
+    }
 }
 
 /// A packet at a port.

@@ -114,17 +114,8 @@ fn void(
     evidence: &Evidence<'_>,
     worst_lateness: Duration,
 ) -> Option<Void> {
-    if report.tun_drops > 0 {
-        return Some(Void::PortDropped { packets: report.tun_drops });
-    }
-    if report.events_lost > 0 {
-        return Some(Void::JournalIncomplete);
-    }
-    if worst_lateness > trial.bound {
-        return Some(Void::Late {
-            by_ms: in_milliseconds(worst_lateness),
-            bound_ms: in_milliseconds(trial.bound),
-        });
+    if let Some(void) = report.void(worst_lateness, trial.bound) {
+        return Some(void);
     }
     let measured = conducted.round_trips.iter().zip(&trial.round_trips);
     let echo = measured.into_iter().find_map(|(measured, configured)| {
