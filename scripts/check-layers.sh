@@ -12,8 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 # Crates that the compiler itself keeps away from clocks, sockets, threads and randomness.
 machines="packet nat fabric traversal broker relay"
-# Crates whose code may not wait; protocol and scenario are std, but no worlds either.
-waitless="$machines protocol scenario"
+# Crates whose code may not wait; protocol, scenario and sim are std.
+waitless="$machines protocol scenario sim"
 unsafe_crate=device
 architecture=docs/architecture.md
 

@@ -1,0 +1,13 @@
+//! The world of the virtual clock.
+//!
+//! The same machines that the lab and the services turn, between hosts whose TCP is smoltcp's: a
+//! whole attempt, from the logins to bytes that flow without the broker, takes microseconds and
+//! follows from one seed to the byte. Nothing here reads a clock, sleeps, or draws by chance that
+//! is not the seed's.
+#![forbid(unsafe_code)]
+
+pub mod stack;
+pub mod trial;
+
+pub use stack::Stack;
+pub use trial::{Carriage, Detail, Run, Trial, Violation};

@@ -1,0 +1,110 @@
+//! One attempt in a network, in virtual time, and what came of it.
+
+use std::time::Duration;
+
+use simopen_protocol::technique::Technique;
+use simopen_scenario::run::RunRecord;
+
+use crate::stack::Stack;
+
+/// Bytes each way, before the broker is cut off and after.
+const BYTES: [usize; 2] = [4 * 1024, 1024];
+
+/// What is tried between two hosts of a network.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// The way to open the connection.
+    pub technique: Technique,
+    /// Whether the broker sends its forged packets. Without, it judges and logs them only.
+    pub forging: bool,
+    /// The numbers of originator, responder and broker among the hosts of the network.
+    pub hosts: [usize; 3],
+    /// One way from originator to responder.
+    pub leg: Duration,
+    /// How much later than agreed originator and responder send their first SYN.
+    pub start_skew: [Duration; 2],
+    /// Whose TCP the hosts have.
+    pub stack: Stack,
+    /// Whether ICMP time-exceeded is kept away from sockets that dial with a low TTL.
+    pub icmp_shield: bool,
+    /// What carries control documents.
+    pub carriage: Carriage,
+    /// Bytes that go each way, and are compared, once the connection is confirmed.
+    pub bytes: usize,
+    /// Bytes that go each way after the broker has been cut off.
+    pub bytes_after_cut: usize,
+    /// When, since the request, a connection that was proven direct has to carry bytes once more.
+    pub hold: Option<Duration>,
+    /// How much is told of it.
+    pub detail: Detail,
+}
+
+impl Trial {
+    /// A technique between the first two hosts, with the third as broker: legs of 10 ms, all
+    /// packets between real hosts, 4 KiB and then 1 KiB each way.
+    #[must_use]
+    pub const fn new(technique: Technique) -> Self {
+        Self {
+            technique,
+            forging: true,
+            hosts: [0, 1, 2],
+            leg: Duration::from_millis(10),
+            start_skew: [Duration::ZERO; 2],
+            stack: Stack::Linux,
+            icmp_shield: true,
+            carriage: Carriage::Bytes,
+            bytes: BYTES[0],
+            bytes_after_cut: BYTES[1],
+            hold: None,
+            detail: Detail::Record,
+        }
+    }
+}
+
+/// What carries control documents. Complete: it will not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Carriage {
+    /// The bytes of TCP connections through the network, as everything else.
+    #[default]
+    Bytes,
+    /// Ordered streams beside the network. Connections to the broker are still opened through it,
+    /// so that boxes see them and endpoints are proven, but documents go from machine to machine,
+    /// unencoded, one leg later.
+    Streams,
+}
+
+/// How much is told of a run. Complete: it will not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Detail {
+    /// Whether it connected, and the times of its phases; no journal is kept.
+    Outcome,
+    /// All of the record but its timeline and its ladder.
+    #[default]
+    Record,
+    /// Timeline and ladder too.
+    Timeline,
+    /// And every packet, message, command and event as a line of [`Run::trace`].
+    Trace,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The same as every world tells.
+    pub record: RunRecord,
+    /// Whether a connection that was held still carried bytes; `None` where none was.
+    pub held: Option<bool>,
+    /// What must never happen and did.
+    pub violations: Vec<Violation>,
+    /// What happened, line by line, where [`Detail::Trace`] was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Something that must never happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule was broken, in one clause.
+    pub rule: &'static str,
+    /// By whom and how.
+    pub words: String,
+}
