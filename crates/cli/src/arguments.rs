@@ -27,6 +27,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: LabCommand,
     },
+    /// The same experiments in virtual time: no privilege, any machine, reproducible to the byte.
+    Sim {
+        #[command(subcommand)]
+        command: SimCommand,
+    },
     /// Print a shell's completion script to standard output.
     Completions {
         /// For which shell.
@@ -70,6 +75,21 @@ pub(crate) enum LabCommand {
     /// The environment has SIMOPEN_HOST and, for each host, its addresses in SIMOPEN_HOST_NAME. The
     /// exit code is the program's. Everything it started ends with it.
     Shell(ShellArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Try every technique between every two boxes, and compare with what must come of it.
+    ///
+    /// As `lab matrix`, with its report. Two runs with one seed write the same results.json. Exits
+    /// with 0 if everything came out as predicted, 1 if something did not, 2 if it cannot be run,
+    /// 130 if it was broken off; what was run by then is reported all the same.
+    Matrix(crate::sim_matrix::SimMatrixArguments),
+    /// Run the scenario of a file.
+    ///
+    /// As `lab run`, but for tunnels and programs, which need real hosts. Exits with 0 if all came
+    /// out as the file expects, 1 if something did not, 2 if something cannot be run here.
+    Run(crate::sim_run::SimRunArguments),
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,8 @@ mod output;
 mod privilege;
 mod scenario;
 mod screen;
+mod sim_matrix;
+mod sim_run;
 
 use std::io;
 use std::process::ExitCode;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{Arguments, Command, LabCommand};
+use crate::arguments::{Arguments, Command, LabCommand, SimCommand};
 
 /// It was tried, and it failed.
 const FAILED: u8 = 1;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Lab { command: LabCommand::Demo(demo) } => demo::run(&demo),
         Command::Lab { command: LabCommand::Run(run) } => scenario::run(&run),
         Command::Lab { command: LabCommand::Shell(shell) } => scenario::shell(&shell),
+        Command::Sim { command: SimCommand::Matrix(matrix) } => sim_matrix::run(&matrix),
+        Command::Sim { command: SimCommand::Run(run) } => sim_run::run(&run),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

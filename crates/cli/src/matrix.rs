@@ -29,26 +29,50 @@ use crate::{COULD_NOT_TRY, FAILED, output, privilege, scenario};
 
 #[derive(Debug, Args)]
 pub(crate) struct MatrixArguments {
+    #[command(flatten)]
+    plan: PlanArguments,
+
+    /// Who turns the boxes.
+    #[arg(long, value_enum, default_value_t = ExecutorName::Model)]
+    executor: ExecutorName,
+
+    /// Runs beside each other; most of a run is waiting.
+    #[arg(long, value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: u32,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
+    /// Which runs leave pcapng files, in DIR/pcap.
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = CapturesName::Surprises,
+          requires = "out")]
+    pcap: CapturesName,
+}
+
+/// What is tried, in every world.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
     /// The boxes, with commas between: presets, TOML files of one's own boxes, or `all`. If none is
     /// named, twelve presets, or with nft those that nftables can express; of `all`, nft takes as
     /// many.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    boxes: Vec<String>,
+    pub(crate) boxes: Vec<String>,
 
-    /// The techniques, with commas between; all if none is named. `program:FILE.toml` is the
-    /// program that the scenario of that file has on its hosts, see docs/exec-contract.md.
+    /// The techniques, with commas between; all if none is named. In the lab, `program:FILE.toml`
+    /// is the program that the scenario of that file has on its hosts, see docs/exec-contract.md.
     #[arg(long, value_name = "LIST")]
-    techniques: Option<String>,
+    pub(crate) techniques: Option<String>,
 
     /// Runs of each cell that must end one way. What may end either way is run until its rate is
     /// known to ± 0.1, what came out otherwise than it must 20 times more.
     #[arg(long, value_name = "N", default_value_t = default_matrix::RUNS,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
-    runs: u32,
+    pub(crate) runs: u32,
 
     /// What all chance of boxes and links follows from; drawn and shown if not given.
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
 
     /// One way between any two of a, b and c (one leg): a number with ms, s or us.
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = parse_delay)]
@@ -69,28 +93,60 @@ pub(crate) struct MatrixArguments {
     /// How much later than agreed a side begins: a=20ms, or a=20ms,b=5ms.
     #[arg(long, value_name = "SIDE=TIME", default_value = "a=0", value_parser = parse_skew)]
     skew: [Duration; 2],
+}
 
-    /// Who turns the boxes.
-    #[arg(long, value_enum, default_value_t = ExecutorName::Model)]
-    executor: ExecutorName,
+impl PlanArguments {
+    /// Under which conditions.
+    pub(crate) fn conditions(&self) -> Result<Conditions> {
+        if self.delay.is_zero() {
+            bail!("--delay 0 has no legs to count; 500us is the shortest that means anything here");
+        }
+        let [skew_a, skew_b] = self.skew;
+        Ok(Conditions {
+            jitter: self.jitter,
+            loss: self.loss,
+            rate: self.rate,
+            skew_a,
+            skew_b,
+            ..Conditions::with_leg(self.delay)
+        })
+    }
 
-    /// Runs beside each other; most of a run is waiting.
-    #[arg(long, value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u32).range(1..=64))]
-    jobs: u32,
+    /// The seed that was given, or a drawn one.
+    pub(crate) fn seed(&self) -> Result<u64> {
+        self.seed.map_or_else(output::drawn_seed, Ok)
+    }
+}
 
-    /// Write report.html, results.json, junit.xml, grid.svg and captures into DIR.
+/// Where results go, of every world.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArguments {
+    /// Write report.html, results.json, junit.xml and grid.svg into DIR.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-
-    /// Which runs leave pcapng files, in DIR/pcap.
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t = CapturesName::Surprises,
-          requires = "out")]
-    pcap: CapturesName,
+    pub(crate) out: Option<PathBuf>,
 
     /// Print results.json instead of the grid.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+}
+
+impl OutputArguments {
+    /// Writes and prints results as was asked for.
+    pub(crate) fn give_out(&self, results: &Results) -> Result<()> {
+        if let Some(directory) = &self.out {
+            output::write_files(results, directory)?;
+        }
+        if self.json {
+            output::print(&results.to_json())?;
+        } else {
+            let grid = text::grid(&Grid::of(results), &output::screen());
+            output::print(&format!("{grid}{}", text::summary(results)))?;
+        }
+        if let Some(directory) = &self.out {
+            eprintln!("written: {}", directory.join("report.html").display());
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -127,7 +183,6 @@ pub(crate) fn run(arguments: &MatrixArguments) -> Result<ExitCode> {
         eprintln!("simopen: {missing}");
         return Ok(ExitCode::from(COULD_NOT_TRY));
     }
-    let (directory, as_json) = (arguments.out.as_deref(), arguments.json);
     let cancel = cancel_on_interrupt()?;
     let planned = planned(&spec);
     let results =
@@ -136,18 +191,7 @@ pub(crate) fn run(arguments: &MatrixArguments) -> Result<ExitCode> {
         eprintln!("simopen: interrupted before anything was run; nothing is left behind");
         return Ok(ExitCode::from(INTERRUPTED));
     };
-    if let Some(directory) = directory {
-        output::write_files(&results, directory)?;
-    }
-    if as_json {
-        output::print(&results.to_json())?;
-    } else {
-        let grid = text::grid(&Grid::of(&results), &output::screen());
-        output::print(&format!("{grid}{}", text::summary(&results)))?;
-    }
-    if let Some(directory) = directory {
-        eprintln!("written: {}", directory.join("report.html").display());
-    }
+    arguments.output.give_out(&results)?;
     Ok(exit_code(&results))
 }
 
@@ -184,24 +228,13 @@ pub(crate) fn with_progress(
 }
 
 fn spec(arguments: &MatrixArguments) -> Result<MatrixSpec> {
-    let (ways, programs) = match &arguments.techniques {
+    let plan = &arguments.plan;
+    let (ways, programs) = match &plan.techniques {
         Some(list) => scenario::ways(list)?,
         None => (default_matrix::ways(), Vec::new()),
     };
-    let seed = arguments.seed.map_or_else(output::drawn_seed, Ok)?;
-    let [skew_a, skew_b] = arguments.skew;
-    let conditions = Conditions {
-        jitter: arguments.jitter,
-        loss: arguments.loss,
-        rate: arguments.rate,
-        skew_a,
-        skew_b,
-        ..Conditions::with_leg(arguments.delay)
-    };
-    if conditions.leg.is_zero() {
-        bail!("--delay 0 has no legs to count; 500us is the shortest that means anything here");
-    }
-    let captures = match (&arguments.out, arguments.pcap) {
+    let (seed, conditions) = (plan.seed()?, plan.conditions()?);
+    let captures = match (&arguments.output.out, arguments.pcap) {
         (None, _) | (Some(_), CapturesName::None) => Captures::None,
         (Some(directory), CapturesName::Surprises) => Captures::Surprises(directory.join("pcap")),
         (Some(directory), CapturesName::All) => Captures::All(directory.join("pcap")),
@@ -211,10 +244,10 @@ fn spec(arguments: &MatrixArguments) -> Result<MatrixSpec> {
         jobs: arguments.jobs as usize,
         captures,
         programs,
-        ..How::new(output::command_line(arguments.seed, seed))
+        ..How::new(output::command_line(plan.seed, seed))
     };
-    let boxes = boxes(&arguments.boxes, how.executor)?;
-    Ok(MatrixSpec { boxes, ways, runs: arguments.runs, seed, conditions, how })
+    let boxes = boxes(&plan.boxes, how.executor)?;
+    Ok(MatrixSpec { boxes, ways, runs: plan.runs, seed, conditions, how })
 }
 
 /// What will be run, of which nothing has been yet.
