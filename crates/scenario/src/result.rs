@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::boxes::NamedBox;
 use crate::cell::{Cell, Way};
 use crate::network::Executor;
-use crate::prediction::Prediction;
+use crate::prediction::{Expect, Prediction};
 use crate::run::RunRecord;
 use crate::statistics::Quantiles;
 
@@ -30,6 +30,9 @@ pub struct Results {
     pub kind: Kind,
     /// Who turned the boxes.
     pub executor: Executor,
+    /// Whose TCP the hosts had, where the simulator made them; `None` from real kernels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
     /// What all chance followed from.
     pub seed: u64,
     /// The command line that repeats it.
@@ -59,6 +62,7 @@ impl Results {
             version: VERSION,
             kind,
             executor,
+            stack: None,
             seed,
             command,
             complete: false,
@@ -193,6 +197,17 @@ impl CellResult {
     #[must_use]
     pub const fn is_surprise(&self) -> bool {
         matches!(self.verdict, Verdict::Surprise { .. })
+    }
+
+    /// Whether a run of it that counts ended otherwise than every run must.
+    #[must_use]
+    pub fn is_surprised_by(&self, run: &RunRecord) -> bool {
+        let expected = match self.prediction.as_ref().map(|prediction| &prediction.expect) {
+            Some(Expect::MustSucceed) => true,
+            Some(Expect::MustFail) => false,
+            Some(Expect::Probability { .. }) | None => return false,
+        };
+        run.is_valid() && run.is_success() != expected
     }
 }
 
@@ -372,6 +387,7 @@ mod tests {
         pending.verdict = Verdict::Surprise { words: "expected p = 0.1, 0 of 100".to_owned() };
         let mut results =
             Results::new(Kind::Matrix, Executor::Nft, u64::MAX, "simopen lab matrix".to_owned());
+        results.stack = Some("linux".to_owned());
         results.ways = vec![pending.cell.way.clone(), program.way.clone()];
         results.cells = vec![pending, CellResult::pending(program, None)];
         results.boxes = boxes.to_vec();

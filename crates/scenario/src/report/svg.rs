@@ -100,8 +100,11 @@ pub(super) fn subtitle(results: &Results) -> String {
     let runs: usize = results.cells.iter().map(|cell| cell.runs.len()).sum();
     let first = results.cells.first().map(|cell| words::conditions(&cell.cell.conditions));
     let incomplete = if results.complete { "" } else { ", broken off before the end" };
+    let stack = results.stack.as_ref().map_or_else(String::new, |stack| {
+        format!(", in virtual time between hosts with the TCP of {}", plain(stack, 20))
+    });
     format!(
-        "{}, {}{}; boxes turned by {}{incomplete}",
+        "{}, {}{}; boxes turned by {}{stack}{incomplete}",
         words::counted(results.cells.len(), "cell"),
         words::counted(runs, "run"),
         first
