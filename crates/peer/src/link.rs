@@ -1,18 +1,17 @@
 //! The control link: one task that matches responses to requests and hands on notifications.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use simopen_device::socket::tcp_info;
 use simopen_protocol::control::{
-    Action, ConnectionRequest, ControlError, ErrorName, LoggedIn, Login, Message, Notification,
-    Reply, Request, Response, TransactionId,
+    Action, ConnectionRequest, ControlError, LoggedIn, Login, Message, Request, Response,
 };
 use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::SessionId;
 use simopen_traversal::FromBroker;
+use simopen_traversal::signalling::{FIRST, Heard, Signalling, login_answer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -58,25 +57,12 @@ impl Link {
         stream.set_nodelay(true).map_err(unreachable)?;
         let local = stream.local_addr().map_err(unreachable)?;
         let mut wire = Wire { stream, decoder: Decoder::new(frame::TO_PEER) };
-        let request = Request::new(TransactionId(0), Action::Login(login));
+        let request = Request::new(FIRST, Action::Login(login));
         let response = wire.ask(request).await.map_err(|_| LoginError::LinkLost)?;
-        let logged_in = match response.result {
-            Ok(Reply::LoggedIn(logged_in)) => logged_in,
-            Ok(Reply::Observed(_) | Reply::Accepted(_) | Reply::Done) => {
-                return Err(LoginError::Refused("an answer to another question".into()));
-            }
-            Err(name) => return Err(LoginError::Refused(name.0)),
-        };
+        let logged_in = login_answer(response).map_err(|name| LoginError::Refused(name.0))?;
         let (orders, order_queue) = mpsc::channel(QUEUE);
         let (measured, round_trip) = watch::channel(wire.round_trip());
-        let task = Task {
-            wire,
-            asked,
-            measured,
-            pending: HashMap::new(),
-            sessions: HashMap::new(),
-            next: 1,
-        };
+        let task = Task { wire, asked, measured, signalling: Signalling::default() };
         tokio::spawn(task.run(order_queue));
         Ok((Self { orders, round_trip, local }, logged_in))
     }
@@ -160,9 +146,7 @@ struct Task {
     wire: Wire,
     asked: mpsc::Sender<ConnectionRequest>,
     measured: watch::Sender<Duration>,
-    pending: HashMap<TransactionId, mpsc::UnboundedSender<FromBroker>>,
-    sessions: HashMap<SessionId, mpsc::UnboundedSender<FromBroker>>,
-    next: u32,
+    signalling: Signalling<mpsc::UnboundedSender<FromBroker>>,
 }
 
 impl Task {
@@ -193,63 +177,27 @@ impl Task {
     async fn order(&mut self, order: ToLink) -> io::Result<()> {
         match order {
             ToLink::Subscribe(session, attempt) => {
-                self.sessions.retain(|_, attempt| !attempt.is_closed());
-                self.sessions.insert(session, attempt);
+                self.signalling.retain(|attempt| !attempt.is_closed());
+                self.signalling.subscribe(session, attempt);
                 Ok(())
             }
             ToLink::Request(action, attempt) => {
-                let id = TransactionId(self.next);
-                self.next = self.next.wrapping_add(1);
-                self.pending.insert(id, attempt);
-                self.wire.send(Request::new(id, action)).await
+                let request = self.signalling.request(action, attempt);
+                self.wire.send(request).await
             }
         }
     }
 
     fn handle(&mut self, message: Message) {
-        match message {
-            Message::Response(response) => self.response(response),
-            Message::Notification(notification) => self.notification(notification),
-            Message::Request(_) => debug!("the broker sent a request"),
-        }
-    }
-
-    fn response(&mut self, response: Response) {
-        let Some(attempt) = response.head.id().and_then(|id| self.pending.remove(&id)) else {
-            return;
-        };
-        let message = match response.result {
-            Ok(Reply::Accepted(accepted)) => {
-                // Before the attempt learns of it: the next notification may be for it.
-                self.sessions.insert(accepted.session, attempt.clone());
-                FromBroker::Accepted(accepted)
-            }
-            Ok(Reply::LoggedIn(_) | Reply::Observed(_) | Reply::Done) => return,
-            Err(name) if is_late(&name) => return,
-            Err(name) => FromBroker::Refused(name.cause()),
-        };
-        // An attempt that has ended needs no answer.
-        let _ = attempt.send(message);
-    }
-
-    fn notification(&mut self, notification: Notification) {
-        match notification {
+        match self.signalling.handle_message(message) {
+            // An attempt that has ended needs no answer.
+            Heard::ForAttempt(attempt, message) => drop(attempt.send(message)),
             // Nobody listens any more, or too many ask at once: the originator will time out.
-            Notification::ConnectionRequest(request) => drop(self.asked.try_send(request)),
-            Notification::PeerOutcome(outcome) => {
-                if let Some(attempt) = self.sessions.get(&outcome.session) {
-                    let _ = attempt.send(FromBroker::PeerOutcome(outcome.state));
-                }
-            }
-            Notification::Presence(presence) => {
+            Heard::Asked(request) => drop(self.asked.try_send(request)),
+            Heard::Presence(presence) => {
                 debug!(user = %presence.user, online = presence.online, "presence");
             }
-            _ => debug!("a notification of a newer version"),
+            Heard::Nothing => {}
         }
     }
-}
-
-/// A report that crossed the session's end is no failure of anything.
-fn is_late(name: &ErrorName) -> bool {
-    name.0 == "unknown-session"
 }

@@ -11,11 +11,12 @@ use simopen_device::filter::{Scope, Selection};
 use simopen_device::socket::{DialOptions, bind_dialer};
 use simopen_packet::{SeqNumber, Syn};
 use simopen_protocol::cause::Cause;
-use simopen_protocol::control::{Action, Probe, Reply, Request, TransactionId};
+use simopen_protocol::control::{Action, Probe, Reply, Request};
 use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::PeerId;
 use simopen_protocol::token::Token;
 use simopen_traversal::probe::{ProbeCommand, ProbeStock, ProvenPort};
+use simopen_traversal::signalling::FIRST;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -176,7 +177,7 @@ async fn prove(prober: Prober) -> Result<Port, ProbeError> {
     close_aside(capture);
     let mut wire = Wire { stream, decoder: Decoder::new(frame::TO_PEER) };
     let probe = Probe { peer: prober.peer, secret: prober.secret, port: local.port(), sequence };
-    let response = wire.ask(Request::new(TransactionId(0), Action::Probe(probe))).await?;
+    let response = wire.ask(Request::new(FIRST, Action::Probe(probe))).await?;
     match response.result {
         Ok(Reply::Observed(observed)) => {
             let at = prober.clock.now();

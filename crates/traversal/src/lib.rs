@@ -66,6 +66,7 @@ pub mod attempt;
 pub mod command;
 pub mod consent;
 pub mod probe;
+pub mod signalling;
 mod technique;
 
 pub use attempt::{
