@@ -13,6 +13,7 @@ use simopen_fabric::HOST_LINK_DELAY;
 use simopen_packet::{Entropy, Ttl};
 use simopen_peer::IcmpShield;
 use simopen_protocol::technique::Technique;
+use simopen_scenario::incident::Incident;
 use simopen_scenario::seed::entropy_of;
 use simopen_scenario::star::{NAMES, Star};
 use tokio::time::timeout;
@@ -23,8 +24,6 @@ use crate::error::LabError;
 use crate::pump::{Packets, Report};
 use crate::result::AttemptResult;
 use crate::topology::{Topology, TopologyOptions, with_rates};
-
-pub use self::meanwhile::{Incident, NetworkChange};
 
 /// No honest attempt takes longer: it would void the run, not decide it.
 const LIMIT: Duration = Duration::from_secs(30);

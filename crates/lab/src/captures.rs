@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 use simopen_fabric::PortId;
 use simopen_packet::Timestamp;
+use simopen_scenario::network::Layout;
 use simopen_scenario::run::Fate;
 
 use crate::error::LabError;
@@ -17,7 +18,6 @@ use crate::evidence::{Evidence, Flow};
 use crate::followed::Followed;
 use crate::pcap::PcapFile;
 use crate::pump::{Report, Way};
-use crate::topology::Layout;
 
 /// The file that the journal is written to, one JSON object a line.
 const JOURNAL: &str = "journal.jsonl";

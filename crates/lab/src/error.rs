@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use simopen_device::DeviceError;
 use simopen_fabric::GraphError;
 use simopen_peer::LoginError;
+use simopen_scenario::network::NoSuchHost;
 use simopen_server::ServerError;
 use thiserror::Error;
 
@@ -83,4 +84,10 @@ pub enum LabError {
     /// The user broke it off.
     #[error("broken off")]
     Cancelled,
+}
+
+impl From<NoSuchHost> for LabError {
+    fn from(NoSuchHost(name): NoSuchHost) -> Self {
+        Self::NoSuchHost(name)
+    }
 }

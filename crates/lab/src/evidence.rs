@@ -8,12 +8,12 @@ use simopen_fabric::{
 };
 use simopen_nat::{DropReason as BoxReason, JournalEvent, OwnAnswer};
 use simopen_packet::Timestamp;
+use simopen_scenario::network::Layout;
 use simopen_scenario::run::{Delivered, LadderPacket, PacketsSent};
 use simopen_traversal::{Failure, Side};
 
 use crate::followed::{Followed, follow};
 use crate::pump::Report;
-use crate::topology::Layout;
 
 /// The packets between two hosts, whoever sent them.
 #[derive(Debug, Clone, Copy)]

@@ -6,13 +6,12 @@
 
 use std::net::SocketAddr;
 
-use simopen_fabric::{FabricEvent, Happening, PacketKind, PacketSummary, Place as At, PortId};
+use simopen_fabric::{FabricEvent, Happening, PacketKind, PacketSummary, Place as At};
 use simopen_packet::Timestamp;
-use simopen_scenario::network::Place;
+use simopen_scenario::network::Layout;
 use simopen_scenario::run::Fate;
 
 use crate::evidence::Flow;
-use crate::topology::Layout;
 
 /// One packet on its way.
 #[derive(Debug, Clone)]
@@ -77,7 +76,7 @@ pub(crate) fn follow(
             passed: Vec::new(),
             state: State::UnderWay,
         };
-        match (event.what, layout.station(event.place)) {
+        match (event.what, station(layout, event.place)) {
             (Happening::Entered, Station::Host(host)) => all.push(begin(host)),
             (Happening::Emitted, _) => all.push(begin(name(event.place))),
             (Happening::Entered, Station::Kernel(kernel)) => {
@@ -183,20 +182,10 @@ fn likeness(one: &PacketSummary, other: &PacketSummary) -> u8 {
         + u8::from(one.destination == other.destination)
 }
 
-impl Layout {
-    fn station(&self, place: At) -> Station {
-        let At::Port(port) = place else { return Station::Inner };
-        if let Some(host) = self.hosts.iter().find(|host| host.port == port) {
-            return Station::Host(host.name.clone());
-        }
-        self.kernel_at(port).map_or(Station::Inner, Station::Kernel)
+fn station(layout: &Layout, place: At) -> Station {
+    let At::Port(port) = place else { return Station::Inner };
+    if let Some(host) = layout.hosts.iter().find(|host| host.port == port) {
+        return Station::Host(host.name.clone());
     }
-
-    /// The box that is a kernel and has that port.
-    pub(crate) fn kernel_at(&self, port: PortId) -> Option<usize> {
-        self.boxes.iter().position(|placed| match placed.place {
-            Place::Kernel { inside, outside } => [inside, outside].contains(&port),
-            Place::Machine(_) => false,
-        })
-    }
+    layout.kernel_at(port).map_or(Station::Inner, Station::Kernel)
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::cell::{Cell, Way};
+use simopen_scenario::classify::self_check::objection;
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::network::Executor;
 use simopen_scenario::result::{BoxCheck, CellResult, Kind, LatenessNote, MachineNote, Results};
@@ -105,30 +106,10 @@ pub struct Progress<'lab> {
 }
 
 impl MatrixSpec {
-    /// The cells: each pair of boxes with each way, the upper triangle with its diagonal; and for
-    /// each way that needs forged packets, each box before both with the packets withheld.
+    /// The cells, as [`Cell::of_matrix`] has them.
     #[must_use]
     pub fn cells(&self) -> Vec<Cell> {
-        let cell = |boxes: [&NamedBox; 2], way: &Way, forging| Cell {
-            boxes: boxes.map(Clone::clone),
-            way: way.clone(),
-            forging,
-            conditions: self.conditions,
-        };
-        let mut cells = Vec::new();
-        for (row, a) in self.boxes.iter().enumerate() {
-            for b in &self.boxes[row..] {
-                cells.extend(self.ways.iter().map(|way| cell([a, b], way, true)));
-            }
-        }
-        let needs_forging = |way: &&Way| match way {
-            Way::Own(technique) => technique.needs_forging(),
-            Way::Program(_) => false,
-        };
-        for way in self.ways.iter().filter(needs_forging) {
-            cells.extend(self.boxes.iter().map(|both| cell([both, both], way, false)));
-        }
-        cells
+        Cell::of_matrix(&self.boxes, &self.ways, self.conditions)
     }
 }
 
@@ -241,7 +222,7 @@ impl Shared<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            if let Some(objection) = probe::objection(self.checks, &planned.cell.boxes) {
+            if let Some(objection) = objection(self.checks, &planned.cell.boxes) {
                 record.void = Some(objection);
             }
             self.lock().lateness.merge(&lateness);

@@ -1,6 +1,5 @@
 //! Scenarios from files, on real kernels: each run in a topology of its own.
 
-mod incidents;
 mod tunnel;
 mod words;
 
@@ -13,6 +12,7 @@ use simopen_packet::Timestamp;
 use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::file::{Attempt, Expected, Scenario, Survival, Tunnel, World};
+use simopen_scenario::incident;
 use simopen_scenario::network::{Executor, Network};
 use simopen_scenario::prediction::{Expect, Prediction};
 use simopen_scenario::result::{CellResult, Kind, Results, Verdict};
@@ -215,6 +215,8 @@ impl Run<'_> {
         let topology = self.stand(&hosts)?;
         let hosts = hosts.map(|host| scenario.plan.hosts[host].name.clone());
         let leg = scenario.leg(attempt);
+        // Links have the same numbers whoever turns the boxes.
+        let links = network(scenario, Executor::Model, seed, topology.clock().now())?.links;
         let (record, report) = match way {
             Way::Own(technique) => {
                 let trial = Trial {
@@ -226,7 +228,7 @@ impl Run<'_> {
                     start_skew: attempt.skew,
                     bytes: BYTES[0],
                     bytes_after_cut: BYTES[1],
-                    meanwhile: incidents::of(scenario, attempt, &topology, seed)?,
+                    meanwhile: incident::of(scenario, attempt, &links, seed)?,
                     hold: attempt.hold.map(|hold| hold.until),
                     ..Trial::new(*technique)
                 };

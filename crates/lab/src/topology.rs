@@ -17,7 +17,7 @@ use simopen_device::clock::Clock;
 use simopen_device::tun::Tun;
 use simopen_fabric::{Fabric, LinkSpec, PortId};
 use simopen_packet::{Entropy, Timestamp};
-use simopen_scenario::network::{Network, Place, PlacedBox};
+use simopen_scenario::network::{Layout, Network, Place, PlacedBox};
 use simopen_scenario::star::Star;
 
 use crate::error::LabError;
@@ -69,15 +69,6 @@ pub struct Topology {
     loads: u32,
     /// How long the building took.
     pub built_in: Duration,
-}
-
-/// Where the hosts and boxes of a network are.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    /// The hosts.
-    pub hosts: Vec<simopen_scenario::network::Host>,
-    /// The boxes, machines or kernels.
-    pub boxes: Vec<PlacedBox>,
 }
 
 impl Topology {
@@ -243,35 +234,6 @@ impl Topology {
     #[must_use]
     pub const fn clock(&self) -> Clock {
         self.clock
-    }
-}
-
-impl Layout {
-    /// The host of that name.
-    ///
-    /// # Errors
-    ///
-    /// [`LabError::NoSuchHost`].
-    pub fn host(&self, name: &str) -> Result<&simopen_scenario::network::Host, LabError> {
-        let found = self.hosts.iter().find(|host| host.name == name);
-        found.ok_or_else(|| LabError::NoSuchHost(name.to_owned()))
-    }
-
-    /// The first address of the host of that name.
-    ///
-    /// # Errors
-    ///
-    /// [`LabError::NoSuchHost`], also where it has no address.
-    pub fn address(&self, name: &str) -> Result<IpAddr, LabError> {
-        let first = self.host(name)?.addresses.first();
-        first.map(|(address, _)| *address).ok_or_else(|| LabError::NoSuchHost(name.to_owned()))
-    }
-
-    fn kernels(&self) -> impl Iterator<Item = (&PlacedBox, [PortId; 2])> {
-        self.boxes.iter().filter_map(|placed| match placed.place {
-            Place::Kernel { inside, outside } => Some((placed, [inside, outside])),
-            Place::Machine(_) => None,
-        })
     }
 }
 

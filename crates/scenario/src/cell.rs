@@ -24,6 +24,35 @@ pub struct Cell {
     pub conditions: Conditions,
 }
 
+impl Cell {
+    /// The cells of a matrix: each pair of boxes with each way, the upper triangle with its
+    /// diagonal; and for each way that needs forged packets, each box before both with the packets
+    /// withheld.
+    #[must_use]
+    pub fn of_matrix(boxes: &[NamedBox], ways: &[Way], conditions: Conditions) -> Vec<Self> {
+        let cell = |boxes: [&NamedBox; 2], way: &Way, forging| Self {
+            boxes: boxes.map(Clone::clone),
+            way: way.clone(),
+            forging,
+            conditions,
+        };
+        let mut cells = Vec::new();
+        for (row, a) in boxes.iter().enumerate() {
+            for b in &boxes[row..] {
+                cells.extend(ways.iter().map(|way| cell([a, b], way, true)));
+            }
+        }
+        let needs_forging = |way: &&Way| match way {
+            Way::Own(technique) => technique.needs_forging(),
+            Way::Program(_) => false,
+        };
+        for way in ways.iter().filter(needs_forging) {
+            cells.extend(boxes.iter().map(|both| cell([both, both], way, false)));
+        }
+        cells
+    }
+}
+
 /// How a connection is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {

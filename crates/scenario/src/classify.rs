@@ -48,6 +48,7 @@ mod probe;
 pub mod reading;
 mod rewriting;
 mod role;
+pub mod self_check;
 mod timers;
 mod tracking;
 pub mod unseen;

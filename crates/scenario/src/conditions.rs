@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::milliseconds;
 
+/// How long a login may take beside its round trips: two SYNs of a Linux kernel leave before that.
+const LOGIN: Duration = Duration::from_millis(2200);
+
+/// The same where packets are lost: five SYNs.
+const LOGIN_WITH_LOSS: Duration = Duration::from_secs(8);
+
 /// The conditions of a run. Delay, jitter, loss and rate are those of each link to the core of the
 /// star: a packet between two hosts crosses two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -45,5 +51,12 @@ impl Conditions {
             skew_b: Duration::ZERO,
             source_validation: false,
         }
+    }
+
+    /// How long a login may take.
+    #[must_use]
+    pub fn login_timeout(&self) -> Duration {
+        let patience = if self.loss > 0.0 { LOGIN_WITH_LOSS } else { LOGIN };
+        patience + 4 * (self.leg + 2 * self.jitter)
     }
 }

@@ -12,6 +12,7 @@ pub mod classify;
 pub mod conditions;
 pub mod default_matrix;
 pub mod file;
+pub mod incident;
 pub mod milliseconds;
 pub mod network;
 pub mod oracle;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use simopen_fabric::{Graph, LinkId, NodeId, PortId};
 use simopen_nat::MiddleboxSpec;
+use thiserror::Error;
 
 /// A network that can be built.
 #[derive(Clone)]
@@ -81,3 +82,56 @@ pub enum Place {
         outside: PortId,
     },
 }
+
+/// Where the hosts and boxes of a network are.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The hosts.
+    pub hosts: Vec<Host>,
+    /// The boxes, machines or kernels.
+    pub boxes: Vec<PlacedBox>,
+}
+
+impl Layout {
+    /// The host of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchHost`].
+    pub fn host(&self, name: &str) -> Result<&Host, NoSuchHost> {
+        let found = self.hosts.iter().find(|host| host.name == name);
+        found.ok_or_else(|| NoSuchHost(name.to_owned()))
+    }
+
+    /// The first address of the host of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchHost`], also where it has no address.
+    pub fn address(&self, name: &str) -> Result<IpAddr, NoSuchHost> {
+        let first = self.host(name)?.addresses.first();
+        first.map(|(address, _)| *address).ok_or_else(|| NoSuchHost(name.to_owned()))
+    }
+
+    /// The place among the boxes of the kernel that has that port.
+    #[must_use]
+    pub fn kernel_at(&self, port: PortId) -> Option<usize> {
+        self.boxes.iter().position(|placed| match placed.place {
+            Place::Kernel { inside, outside } => [inside, outside].contains(&port),
+            Place::Machine(_) => false,
+        })
+    }
+
+    /// The boxes that are kernels, with the ports of each: inside and outside.
+    pub fn kernels(&self) -> impl Iterator<Item = (&PlacedBox, [PortId; 2])> {
+        self.boxes.iter().filter_map(|placed| match placed.place {
+            Place::Kernel { inside, outside } => Some((placed, [inside, outside])),
+            Place::Machine(_) => None,
+        })
+    }
+}
+
+/// A name that no host of the network has.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the network has no host {0:?}, or none with an address")]
+pub struct NoSuchHost(pub String);

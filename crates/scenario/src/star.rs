@@ -11,6 +11,9 @@ use simopen_fabric::{
 use simopen_nat::{Middlebox, MiddleboxSpec, Role};
 use simopen_packet::{Entropy, Timestamp};
 
+use crate::boxes::NamedBox;
+use crate::cell::Cell;
+use crate::conditions::Conditions;
 use crate::network::{Executor, Host, Network, Place, PlacedBox};
 
 /// The names of the hosts, in the order of all arrays of three.
@@ -24,6 +27,23 @@ pub enum IpVersion {
     V4,
     /// IPv6; boxes are firewalls then.
     V6,
+}
+
+/// The preset that is for IPv6.
+const FOR_IPV6: &str = "ipv6-stateful-rfc6092";
+
+impl IpVersion {
+    /// What hosts behind these boxes speak: IPv6 where one of the boxes is for it and none
+    /// translates.
+    #[must_use]
+    pub fn before(boxes: [&NamedBox; 2]) -> Self {
+        let translates = boxes.iter().any(|placed| placed.spec.role == Role::Nat);
+        if !translates && boxes.iter().any(|placed| placed.name == FOR_IPV6) {
+            Self::V6
+        } else {
+            Self::V4
+        }
+    }
 }
 
 /// What a star is.
@@ -51,6 +71,22 @@ impl Star {
             source_validation: SourceValidation::Off,
             ip: IpVersion::V4,
             executor: Executor::Model,
+        }
+    }
+
+    /// The star of a cell.
+    #[must_use]
+    pub fn of_cell(cell: &Cell, executor: Executor) -> Self {
+        let Conditions { leg, jitter, loss, rate, source_validation, .. } = cell.conditions;
+        let link = LinkSpec { jitter, loss, rate, ..LinkSpec::with_delay(leg / 2) };
+        let validation =
+            if source_validation { SourceValidation::Strict } else { SourceValidation::Off };
+        Self {
+            boxes: cell.boxes.each_ref().map(|placed| Some(placed.spec)),
+            links: [link; 3],
+            source_validation: validation,
+            ip: IpVersion::before(cell.boxes.each_ref()),
+            executor,
         }
     }
 

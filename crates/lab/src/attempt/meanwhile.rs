@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use simopen_device::DeviceError;
 use simopen_device::interface::Interface;
-use simopen_fabric::LinkId;
 use simopen_nat::Middlebox;
 use simopen_packet::Timestamp;
+use simopen_scenario::incident::{Incident, NetworkChange};
 use simopen_scenario::network::{Place, PlacedBox};
 use simopen_scenario::seed::entropy_of;
 use tokio::time::sleep_until;
@@ -18,45 +17,6 @@ use tokio::time::sleep_until;
 use crate::error::LabError;
 use crate::host::PORT;
 use crate::topology::Topology;
-
-/// Something happens in the middle of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incident {
-    /// How long after the request.
-    pub at: Duration,
-    /// What.
-    pub change: NetworkChange,
-    /// The same for a timeline.
-    pub words: String,
-}
-
-/// What changes. Complete: it will not grow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetworkChange {
-    /// The box of that name is replaced by one that knows nothing of any connection.
-    Box {
-        /// Its name.
-        name: String,
-        /// The address that it has outside from now on.
-        external: IpAddr,
-        /// What the chance of the new one follows from.
-        seed: u64,
-    },
-    /// The host of that name has these addresses from now on.
-    HostAddresses {
-        /// Its name.
-        name: String,
-        /// With the length of their prefixes.
-        addresses: Vec<(IpAddr, u8)>,
-    },
-    /// That link goes down, or comes up.
-    Link {
-        /// Which.
-        link: LinkId,
-        /// Whether it comes up.
-        is_up: bool,
-    },
-}
 
 /// Lets everything happen at its time, writes down when it did, and then waits for ever.
 pub(super) async fn play(
@@ -67,37 +27,36 @@ pub(super) async fn play(
 ) -> Result<Infallible, LabError> {
     for Incident { at, change, words } in incidents {
         sleep_until(topology.clock().instant(requested + *at).into()).await;
-        change.apply(topology).await?;
+        apply(change, topology).await?;
         steps.borrow_mut().push((topology.clock().now(), words.clone()));
     }
     pending().await
 }
 
-impl NetworkChange {
-    async fn apply(&self, topology: &Topology) -> Result<(), LabError> {
-        match self {
-            Self::Box { name, external, seed } => {
-                let placed = topology.layout().boxes.iter().find(|placed| placed.name == *name);
-                let unknown = || LabError::NoSuchHost(name.clone());
-                let PlacedBox { spec, place, .. } = *placed.ok_or_else(unknown)?;
-                let Place::Machine(node) = place else {
-                    return Err(LabError::NotForKernels(name.clone()));
-                };
-                let (external, seed) = (*external, *seed);
-                topology.alter(move |fabric, now| {
-                    let machine = Middlebox::new(spec, external, entropy_of(seed), now);
-                    fabric.replace_middlebox(node, machine, now);
-                })
-            }
-            Self::HostAddresses { name, addresses } => {
-                let host = topology.host(name).ok_or_else(|| LabError::NoSuchHost(name.clone()))?;
-                let addresses = addresses.clone();
-                Ok(host.spawn(move || async move { readdress(&addresses) })?.join().await??)
-            }
-            Self::Link { link, is_up } => {
-                let (link, is_up) = (*link, *is_up);
-                topology.alter(move |fabric, _| fabric.set_link_up(link, is_up))
-            }
+/// Does it to a network that is being turned.
+async fn apply(change: &NetworkChange, topology: &Topology) -> Result<(), LabError> {
+    match change {
+        NetworkChange::Box { name, external, seed } => {
+            let placed = topology.layout().boxes.iter().find(|placed| placed.name == *name);
+            let unknown = || LabError::NoSuchHost(name.clone());
+            let PlacedBox { spec, place, .. } = *placed.ok_or_else(unknown)?;
+            let Place::Machine(node) = place else {
+                return Err(LabError::NotForKernels(name.clone()));
+            };
+            let (external, seed) = (*external, *seed);
+            topology.alter(move |fabric, now| {
+                let machine = Middlebox::new(spec, external, entropy_of(seed), now);
+                fabric.replace_middlebox(node, machine, now);
+            })
+        }
+        NetworkChange::HostAddresses { name, addresses } => {
+            let host = topology.host(name).ok_or_else(|| LabError::NoSuchHost(name.clone()))?;
+            let addresses = addresses.clone();
+            Ok(host.spawn(move || async move { readdress(&addresses) })?.join().await??)
+        }
+        NetworkChange::Link { link, is_up } => {
+            let (link, is_up) = (*link, *is_up);
+            topology.alter(move |fabric, _| fabric.set_link_up(link, is_up))
         }
     }
 }

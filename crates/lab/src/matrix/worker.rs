@@ -4,18 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use simopen_device::clock::Clock;
-use simopen_fabric::{LinkSpec, SourceValidation};
-use simopen_nat::{MiddleboxSpec, Role};
+use simopen_nat::MiddleboxSpec;
 use simopen_peer::IcmpShield;
-use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::cell::{Cell, Way};
-use simopen_scenario::conditions::Conditions;
 use simopen_scenario::network::Executor;
-use simopen_scenario::prediction::Expect;
 use simopen_scenario::result::CellResult;
 use simopen_scenario::run::RunRecord;
 use simopen_scenario::seed::entropy_of;
-use simopen_scenario::star::{IpVersion, NAMES, Star};
+use simopen_scenario::star::{NAMES, Star};
 
 use super::{Captures, How};
 use crate::attempt::Trial;
@@ -33,12 +29,6 @@ const BYTES: [usize; 2] = [64 * 1024, 16 * 1024];
 
 /// The same where packets are lost: what is sent again costs a second and more each time.
 const BYTES_WITH_LOSS: [usize; 2] = [4 * 1024, 1024];
-
-/// How long a login may take beside its round trips: two SYNs of a Linux kernel leave before that.
-const LOGIN: Duration = Duration::from_millis(2200);
-
-/// The same where packets are lost: five SYNs.
-const LOGIN_WITH_LOSS: Duration = Duration::from_secs(8);
 
 /// What is void at 100 µs on the grain of the lateness meter is void below it too.
 const LEAST_BOUND: Duration = Duration::from_micros(100);
@@ -71,7 +61,7 @@ impl Worker {
         cancel: &Cancel,
     ) -> Result<(RunRecord, LatenessMeter), LabError> {
         let cell = &planned.cell;
-        let star = star_of(cell, self.executor);
+        let star = Star::of_cell(cell, self.executor);
         let entropy = entropy_of(seed);
         let network = with_rates(&star).network(&entropy, self.topology.clock().now())?;
         let packets = match how.captures {
@@ -90,7 +80,7 @@ impl Worker {
         trial.forging = cell.forging;
         trial.icmp_shield = IcmpShield::TunRoute { interface: PORT.into() };
         trial.start_skew = [cell.conditions.skew_a, cell.conditions.skew_b];
-        trial.login_timeout = login_timeout(&cell.conditions);
+        trial.login_timeout = cell.conditions.login_timeout();
         [trial.bytes, trial.bytes_after_cut] =
             if cell.conditions.loss > 0.0 { BYTES_WITH_LOSS } else { BYTES };
         let (result, report) = trial.make(&self.topology, seed, cancel)?;
@@ -131,22 +121,12 @@ impl Worker {
     ) -> Result<(), LabError> {
         let directory: &Path = match &how.captures {
             Captures::None => return Ok(()),
-            Captures::Surprises(_) if !is_surprise(planned, record) => return Ok(()),
+            Captures::Surprises(_) if !planned.is_surprised_by(record) => return Ok(()),
             Captures::Surprises(directory) | Captures::All(directory) => directory,
         };
         let name = directory_of(&planned.cell, record.seed);
         captures::write(&directory.join(name), report, self.topology.layout(), hosts)
     }
-}
-
-/// Whether a run that counts ended otherwise than it must.
-fn is_surprise(planned: &CellResult, record: &RunRecord) -> bool {
-    let expected = match planned.prediction.as_ref().map(|prediction| &prediction.expect) {
-        Some(Expect::MustSucceed) => true,
-        Some(Expect::MustFail) => false,
-        Some(Expect::Probability { .. }) | None => return false,
-    };
-    record.is_valid() && record.is_success() != expected
 }
 
 /// A name for the files of a run: what a reader looks for first comes first.
@@ -156,37 +136,4 @@ fn directory_of(cell: &Cell, seed: u64) -> String {
     let name = format!("{}--{}--{}{control}-{seed:016x}", a.name, b.name, cell.way);
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     name.chars().map(|letter| if plain(letter) { letter } else { '-' }).collect()
-}
-
-/// The star of a cell.
-fn star_of(cell: &Cell, executor: Executor) -> Star {
-    let Conditions { leg, jitter, loss, rate, source_validation, .. } = cell.conditions;
-    let link = LinkSpec { jitter, loss, rate, ..LinkSpec::with_delay(leg / 2) };
-    let validation =
-        if source_validation { SourceValidation::Strict } else { SourceValidation::Off };
-    Star {
-        boxes: cell.boxes.each_ref().map(|placed| Some(placed.spec)),
-        links: [link; 3],
-        source_validation: validation,
-        ip: ip_of(cell.boxes.each_ref()),
-        executor,
-    }
-}
-
-/// The preset that is for IPv6.
-const FOR_IPV6: &str = "ipv6-stateful-rfc6092";
-
-/// IPv6 where one of the boxes is for it and none translates.
-pub(super) fn ip_of(boxes: [&NamedBox; 2]) -> IpVersion {
-    let translates = boxes.iter().any(|placed| placed.spec.role == Role::Nat);
-    if !translates && boxes.iter().any(|placed| placed.name == FOR_IPV6) {
-        IpVersion::V6
-    } else {
-        IpVersion::V4
-    }
-}
-
-fn login_timeout(conditions: &Conditions) -> Duration {
-    let patience = if conditions.loss > 0.0 { LOGIN_WITH_LOSS } else { LOGIN };
-    patience + 4 * (conditions.leg + 2 * conditions.jitter)
 }

@@ -1,24 +1,65 @@
-//! From the events of a file to what the lab does to its network.
+//! What happens to a network in the middle of an attempt.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use simopen_scenario::file::{Attached, Attempt, Change, Direction, Scenario};
+use simopen_fabric::LinkId;
 
-use crate::attempt::{Incident, NetworkChange};
-use crate::error::LabError;
-use crate::scenario_run::network;
-use crate::topology::Topology;
-use simopen_scenario::network::Executor;
+use crate::file::{Attached, Attempt, Change, Direction, Scenario};
+use crate::network::NoSuchHost;
 
-/// What happens during an attempt, in the order of time.
-pub(super) fn of(
+/// Something happens in the middle of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// How long after the request.
+    pub at: Duration,
+    /// What.
+    pub change: NetworkChange,
+    /// The same for a timeline.
+    pub words: String,
+}
+
+/// What changes. Complete: it will not grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkChange {
+    /// The box of that name is replaced by one that knows nothing of any connection.
+    Box {
+        /// Its name.
+        name: String,
+        /// The address that it has outside from now on.
+        external: IpAddr,
+        /// What the chance of the new one follows from.
+        seed: u64,
+    },
+    /// The host of that name has these addresses from now on.
+    HostAddresses {
+        /// Its name.
+        name: String,
+        /// With the length of their prefixes.
+        addresses: Vec<(IpAddr, u8)>,
+    },
+    /// That link goes down, or comes up.
+    Link {
+        /// Which.
+        link: LinkId,
+        /// Whether it comes up.
+        is_up: bool,
+    },
+}
+
+/// What happens during an attempt, in the order of time, from the events of its file. `links` are
+/// those of the scenario's network; the chance of boxes that are replaced follows from `seed`.
+///
+/// # Errors
+///
+/// [`NoSuchHost`] where the links are another network's.
+pub fn of(
     scenario: &Scenario,
     attempt: &Attempt,
-    topology: &Topology,
+    links: &BTreeMap<String, LinkId>,
     seed: u64,
-) -> Result<Vec<Incident>, LabError> {
-    // Links have the same numbers whoever turns the boxes.
-    let links = network(scenario, Executor::Model, seed, topology.clock().now())?.links;
+) -> Result<Vec<Incident>, NoSuchHost> {
     let plan = &scenario.plan;
     let mut externals: Vec<IpAddr> = plan.boxes.iter().map(|placed| placed.address).collect();
     let mut addresses: Vec<_> = plan.hosts.iter().map(|host| host.addresses.clone()).collect();
@@ -54,7 +95,7 @@ pub(super) fn of(
                     Attached::Host(number) => &plan.hosts[number].name,
                     Attached::Box(number) => &plan.boxes[number].name,
                 };
-                let link = links.get(name).ok_or_else(|| LabError::NoSuchHost(name.clone()))?;
+                let link = links.get(name).ok_or_else(|| NoSuchHost(name.clone()))?;
                 let is_up = direction == Direction::Up;
                 let way = if is_up { "up" } else { "down" };
                 let words = format!("takes the link of {name} {way}");
