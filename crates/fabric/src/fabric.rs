@@ -1,5 +1,6 @@
 //! The machine itself: what comes in, what goes out, and the turning of what is due.
 
+mod hold;
 mod hop;
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
@@ -7,6 +8,8 @@ use alloc::{collections::VecDeque, string::String, vec::Vec};
 use simopen_nat::{Middlebox, Side};
 use simopen_packet::{Entropy, Layout, Packet, Timestamp};
 
+pub use self::hold::Held;
+use self::hold::Waiting;
 use crate::{
     buffer::{BufferCount, BufferPool, PacketBuffer},
     deadline::DeadlineHeap,
@@ -31,6 +34,8 @@ pub struct Fabric {
     link_names: Vec<String>,
     deadlines: DeadlineHeap,
     deliveries: VecDeque<Delivery>,
+    /// Packets that wait until they are told to go on.
+    waiting: Vec<Waiting>,
     pool: BufferPool,
     journal: Journal,
     counts: DeliveryCounts,
@@ -60,6 +65,7 @@ impl Fabric {
             pool: BufferPool::new(graph.packet_capacity),
             journal: Journal::new(graph.journal_capacity),
             deliveries: VecDeque::new(),
+            waiting: Vec::new(),
             flights: Flights::default(),
             stats: Stats::default(),
             ports,
@@ -240,7 +246,7 @@ impl Fabric {
         BufferCount {
             made: self.pool.made(),
             idle: self.pool.idle(),
-            in_flight: under_way + self.deliveries.len(),
+            in_flight: under_way + self.waiting.len() + self.deliveries.len(),
         }
     }
 
@@ -270,9 +276,15 @@ impl Fabric {
     fn arrival(&mut self, lane: LaneId) {
         let road = &mut self.lanes[lane.index()];
         let Some((due, id)) = road.pop() else { return };
-        let (head, target) = (road.head(), road.target);
+        let head = road.head();
         self.deadlines.set(self.lane_source(lane), head);
-        match target {
+        self.reach(lane, id, due);
+    }
+
+    /// A packet is at the end of `lane` at `due`.
+    #[inline]
+    fn reach(&mut self, lane: LaneId, id: FlightId, due: Timestamp) {
+        match self.lanes[lane.index()].target {
             End::Port(port) => self.deliver(port, id, due),
             End::Router(node) => self.route(node, lane, id, due),
             End::Inside(node) => self.pass(node, Side::Inside, id, due),
@@ -308,7 +320,10 @@ impl Fabric {
             }
             Err(refusal) => {
                 let link = road.link;
-                self.end(link.into(), refusal.into(), id, at);
+                match refusal.reason() {
+                    Some(reason) => self.end(link.into(), reason, id, at),
+                    None => self.waiting.push(Waiting { lane, id }),
+                }
             }
         }
     }

@@ -105,7 +105,7 @@ mod router;
 mod star;
 
 pub use buffer::{BufferCount, PacketBuffer, PacketTooLong};
-pub use fabric::{Delivery, Fabric, Timer};
+pub use fabric::{Delivery, Fabric, Held, Timer};
 pub use graph::{
     DEFAULT_JOURNAL_CAPACITY, DEFAULT_PACKET_CAPACITY, End, Graph, GraphError, LinkId, NodeId,
     PortId,

@@ -1,6 +1,6 @@
 //! Links: what lies between two ends, for each direction apart.
 
-use alloc::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 use core::time::Duration;
 
 use simopen_packet::Timestamp;
@@ -114,6 +114,8 @@ pub(crate) enum Refusal {
     Down,
     Lost,
     QueueFull,
+    /// It waits before the lane.
+    Held,
 }
 
 /// One direction of one link: packets on their way, in the order of their arrival.
@@ -123,9 +125,11 @@ pub(crate) struct Lane {
     pub(crate) target: End,
     pub(crate) stats: LinkStats,
     pub(crate) is_up: bool,
-    delay: u64,
-    rate: Option<Rate>,
-    chance: Option<Chance>,
+    pace: Pace,
+    /// Whether packets wait until they are told to go on.
+    is_held: bool,
+    /// Its pace when time does not stand still, as it does while this is there.
+    usual: Option<Box<Pace>>,
     /// Who arrives when, in this order.
     flights: VecDeque<(Timestamp, FlightId)>,
 }
@@ -151,9 +155,13 @@ impl Lane {
             target,
             stats: LinkStats::default(),
             is_up: true,
-            delay: nanos(spec.delay),
-            rate: spec.rate.map(|bits| Rate::new(bits, spec.queue)),
-            chance,
+            pace: Pace {
+                delay: nanos(spec.delay),
+                rate: spec.rate.map(|bits| Rate::new(bits, spec.queue)),
+                chance,
+            },
+            is_held: false,
+            usual: None,
             flights: VecDeque::new(),
         }
     }
@@ -178,7 +186,22 @@ impl Lane {
     /// Whether draws are made here, so that [`admit`](Self::admit) wants to know the flow.
     #[inline]
     pub(crate) fn has_chance(&self) -> bool {
-        self.chance.is_some()
+        self.pace.chance.is_some()
+    }
+
+    /// From now on packets take no time and none is lost; where the lane holds them, they wait.
+    pub(crate) fn stand_still(&mut self, holds: bool) {
+        let pace = core::mem::take(&mut self.pace);
+        self.usual.get_or_insert_with(|| Box::new(pace));
+        self.is_held = holds;
+    }
+
+    /// Time goes on.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(usual) = self.usual.take() {
+            self.pace = *usual;
+        }
+        self.is_held = false;
     }
 
     /// Takes a packet of `len` bytes that came to the lane's start at `at`, or says why not.
@@ -190,15 +213,16 @@ impl Lane {
         len: usize,
         flow: Option<FlowKey>,
     ) -> Result<(), Refusal> {
-        if !self.is_up {
-            return Err(Refusal::Down);
+        if !self.is_up || self.is_held {
+            return Err(if self.is_up { Refusal::Held } else { Refusal::Down });
         }
+        let Pace { delay, rate, chance } = &mut self.pace;
         let mut leaves = at;
-        if let Some(rate) = &mut self.rate {
+        if let Some(rate) = rate {
             let Some(end) = rate.serialize(at, len) else {
                 // The draw of this packet is spent all the same: what befalls the next one does
                 // not depend on the queue, which other flows fill as well.
-                if let (Some(chance), Some(flow)) = (&mut self.chance, flow) {
+                if let (Some(chance), Some(flow)) = (chance, flow) {
                     chance.flows.entry(flow).packets += 1;
                 }
                 self.stats.queue_full += 1;
@@ -206,8 +230,8 @@ impl Lane {
             };
             leaves = end;
         }
-        let mut due = later(leaves, self.delay);
-        if let (Some(chance), Some(flow)) = (&mut self.chance, flow) {
+        let mut due = later(leaves, *delay);
+        if let (Some(chance), Some(flow)) = (chance, flow) {
             let Some(drawn) = chance.befall(flow, due) else {
                 self.stats.lost += 1;
                 return Err(Refusal::Lost);
@@ -232,6 +256,14 @@ impl Lane {
             Some(_) | None => self.flights.push_back((due, id)),
         }
     }
+}
+
+/// What a lane does to its packets; nothing by default.
+#[derive(Clone, Debug, Default)]
+struct Pace {
+    delay: u64,
+    rate: Option<Rate>,
+    chance: Option<Chance>,
 }
 
 /// Serialization and the queue before it.

@@ -264,13 +264,15 @@ impl Fabric {
     }
 }
 
-impl From<Refusal> for DropReason {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Down => Self::LinkDown,
-            Refusal::Lost => Self::Lost,
-            Refusal::QueueFull => Self::QueueFull,
-        }
+impl Refusal {
+    /// Why the packet ends; `None` where it waits.
+    pub(super) fn reason(self) -> Option<DropReason> {
+        Some(match self {
+            Self::Down => DropReason::LinkDown,
+            Self::Lost => DropReason::Lost,
+            Self::QueueFull => DropReason::QueueFull,
+            Self::Held => return None,
+        })
     }
 }
 
