@@ -19,7 +19,7 @@ use simopen_scenario::result::{CellResult, Kind, Results};
 use simopen_scenario::schedule::Schedule;
 
 use crate::arguments::{parse_delay, parse_loss};
-use crate::demo::{INTERRUPTED, cancel_on_interrupt};
+use crate::interrupt::{INTERRUPTED, cancel_on_interrupt};
 use crate::matrix::{ExecutorName, boxes, exit_code, with_progress};
 use crate::{COULD_NOT_TRY, output, privilege};
 

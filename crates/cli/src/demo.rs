@@ -2,20 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use simopen_lab::LabError;
-use simopen_lab::cancel::{Cancel, Canceller};
 use simopen_lab::demo::{CaseResult, DemoResult, DemoSpec, run as run_demo};
 use simopen_lab::report::DemoReport;
 
 use crate::arguments::DemoArguments;
+use crate::interrupt::{INTERRUPTED, cancel_on_interrupt};
 use crate::{COULD_NOT_TRY, FAILED, privilege, screen};
-
-/// As a shell says it of a command that was interrupted.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(arguments: &DemoArguments) -> Result<ExitCode> {
     // Before any thread: a user namespace can only be entered by a process with one.
@@ -65,32 +61,6 @@ fn show(arguments: &DemoArguments, demo: &DemoResult) -> Result<()> {
         write!(out, "{}", screen::timeline(case)).context("writing to standard output")?;
     }
     write!(out, "{}", screen::table(demo)).context("writing to standard output")
-}
-
-/// The first Ctrl-C lets the attempts take everything down; a second one ends the process, which
-/// takes everything down as well.
-pub(crate) fn cancel_on_interrupt() -> Result<Cancel> {
-    let (canceller, cancel) = Canceller::new();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime for the signals")?;
-    let wait = move || {
-        runtime.block_on(async {
-            // Without the signal, Ctrl-C ends the process as usual.
-            if tokio::signal::ctrl_c().await.is_ok() {
-                canceller.cancel();
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    std::process::exit(INTERRUPTED.into());
-                }
-            }
-        });
-    };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(wait)
-        .context("no thread for the signals")?;
-    Ok(cancel)
 }
 
 fn system_seed() -> Result<u64> {

@@ -2,12 +2,15 @@
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use simopen_scenario::report::grid::{Grid, Mark, title};
 use simopen_scenario::report::markup::plain;
 use simopen_scenario::report::text::{self, Progress, Screen};
 use simopen_scenario::result::{CellResult, Results};
+
+use crate::output;
 
 /// Between two pictures on a terminal.
 const FRAME: Duration = Duration::from_millis(250);
@@ -33,12 +36,23 @@ struct State {
 
 impl Live {
     /// Nothing has been run yet of these.
-    pub(crate) fn new(planned: &Results) -> Self {
+    fn new(planned: &Results) -> Self {
         let progress = Progress { done: 0, planned: 0, elapsed: Duration::ZERO, left: None };
         let grid = Grid::of(planned);
         let state =
             State { grid, progress, lines: Vec::new(), surprised: Vec::new(), is_over: false };
         Self { state: Mutex::new(state), ended: Condvar::new() }
+    }
+
+    /// Shows the progress of an experiment until it is over.
+    pub(crate) fn during<R>(planned: &Results, experiment: impl FnOnce(&Self) -> R) -> R {
+        let live = Self::new(planned);
+        thread::scope(|scope| {
+            scope.spawn(|| live.show(output::progress_screen()));
+            let outcome = experiment(&live);
+            live.end();
+            outcome
+        })
     }
 
     /// Takes in what has changed. It draws nothing: whoever calls it has to go on.
@@ -61,7 +75,7 @@ impl Live {
     }
 
     /// Shows progress until [`Live::end`].
-    pub(crate) fn show(&self, screen: Option<Screen>) {
+    fn show(&self, screen: Option<Screen>) {
         let mut drawn = 0;
         loop {
             let state = self.lock();
@@ -97,7 +111,7 @@ impl Live {
     }
 
     /// Takes the last picture away.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         self.lock().is_over = true;
         self.ended.notify_all();
     }

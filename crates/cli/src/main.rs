@@ -9,6 +9,7 @@ mod bench;
 mod classify;
 mod demo;
 mod doctor;
+mod interrupt;
 mod live;
 mod matrix;
 mod output;

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -23,7 +22,7 @@ use simopen_scenario::report::text;
 use simopen_scenario::result::{CellResult, Kind, Results};
 
 use crate::arguments::{parse_delay, parse_loss, parse_rate, parse_skew};
-use crate::demo::{INTERRUPTED, cancel_on_interrupt};
+use crate::interrupt::{INTERRUPTED, cancel_on_interrupt};
 use crate::live::Live;
 use crate::{COULD_NOT_TRY, FAILED, output, privilege, scenario};
 
@@ -210,15 +209,11 @@ pub(crate) fn with_progress(
     planned: &Results,
     experiment: impl FnOnce(&(dyn Fn(&Progress<'_>) + Sync)) -> Result<Results, LabError>,
 ) -> Result<Option<Results>> {
-    let live = Live::new(planned);
-    let outcome = thread::scope(|scope| {
-        scope.spawn(|| live.show(output::progress_screen()));
-        let outcome = experiment(&|progress: &Progress<'_>| {
+    let outcome = Live::during(planned, |live| {
+        experiment(&|progress: &Progress<'_>| {
             let Progress { done, planned, elapsed, cell, result } = *progress;
             live.tell([done, planned], elapsed, cell, result);
-        });
-        live.end();
-        outcome
+        })
     });
     match outcome {
         Ok(results) => Ok(Some(results)),

@@ -19,7 +19,7 @@ use simopen_scenario::file::Scenario;
 use simopen_scenario::network::Executor;
 use simopen_scenario::run::{Outcome, RunRecord};
 
-use crate::demo::{INTERRUPTED, cancel_on_interrupt};
+use crate::interrupt::{INTERRUPTED, cancel_on_interrupt};
 use crate::{COULD_NOT_TRY, FAILED, privilege};
 
 /// What stands before the file of somebody else's program among the techniques.
