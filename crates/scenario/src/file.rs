@@ -26,6 +26,7 @@ mod fault;
 mod plan;
 mod reader;
 mod wiring;
+mod write;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -6,13 +6,16 @@
 //! [`run::RunRecord`] of each run. Nothing here reads a clock or opens a socket.
 #![forbid(unsafe_code)]
 
+pub mod axes;
 pub mod boxes;
 pub mod cell;
 pub mod classify;
 pub mod conditions;
 pub mod default_matrix;
+pub mod evidence;
 pub mod file;
 pub mod incident;
+pub mod judgement;
 pub mod milliseconds;
 pub mod network;
 pub mod oracle;
@@ -24,3 +27,4 @@ pub mod schedule;
 pub mod seed;
 pub mod star;
 pub mod statistics;
+pub mod timeline;

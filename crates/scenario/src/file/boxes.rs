@@ -1,9 +1,13 @@
 //! A box as a file describes it: a preset, and single axes that are turned.
 
+use std::time::Duration;
+
 use simopen_nat::{MiddleboxSpec, PRESETS, Preset};
 
 use super::fault::Fault;
 use super::reader::{Table, Value};
+use super::write::time;
+use crate::axes::{has_parts, table};
 
 /// What turns where a file names no preset.
 const UNNAMED: MiddleboxSpec = MiddleboxSpec::ei_mapping_apd_filtering();
@@ -62,6 +66,50 @@ fn merge(known: &mut toml::Value, turned: toml::Value) {
         }
         (known, turned) => *known = turned,
     }
+}
+
+/// `preset` and the axes that are turned, as [`read_spec`] takes them: those that differ from the
+/// preset from which fewest have to be turned.
+pub(super) fn written(spec: &MiddleboxSpec) -> Vec<(String, toml::Value)> {
+    let own = table(spec);
+    let from = |preset: &Preset| {
+        let name = toml::Value::String(preset.name.to_owned());
+        let axes = differing(&own, &table(&preset.spec))?;
+        Some([("preset".to_owned(), name)].into_iter().chain(axes).collect::<Vec<_>>())
+    };
+    PRESETS.iter().filter_map(from).min_by_key(Vec::len).unwrap_or_default()
+}
+
+/// The entries that differ, with times as a reader writes them. `None` where one would have to be
+/// taken away, which no file can say.
+fn differing(own: &toml::Table, known: &toml::Table) -> Option<toml::Table> {
+    if known.keys().any(|key| !own.contains_key(key)) {
+        return None;
+    }
+    let mut axes = toml::Table::new();
+    for (key, value) in own {
+        let value = match (value, known.get(key)) {
+            (value, Some(known)) if value == known => continue,
+            (toml::Value::Table(own), Some(toml::Value::Table(known))) if has_parts(own, known) => {
+                toml::Value::Table(differing(own, known)?)
+            }
+            (value, _) => readable(value.clone()),
+        };
+        axes.insert(key.clone(), value);
+    }
+    Some(axes)
+}
+
+/// A value with times as a reader writes them.
+fn readable(value: toml::Value) -> toml::Value {
+    let toml::Value::Table(table) = value else { return value };
+    let number = |key: &str| table.get(key).and_then(toml::Value::as_integer);
+    if let (Some(secs), Some(nanos)) = (number("secs"), number("nanos")) {
+        let [secs, nanos] = [secs, nanos].map(|part| u64::try_from(part).unwrap_or(0));
+        let whole = Duration::from_secs(secs) + Duration::from_nanos(nanos);
+        return toml::Value::String(time(whole));
+    }
+    toml::Value::Table(table.into_iter().map(|(key, value)| (key, readable(value))).collect())
 }
 
 /// Whether a table has the parts of an axis. A variant of an enum with fields is a table of one
