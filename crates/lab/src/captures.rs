@@ -10,12 +10,12 @@ use std::path::Path;
 use serde::Serialize;
 use simopen_fabric::PortId;
 use simopen_packet::Timestamp;
+use simopen_scenario::evidence::Evidence;
+use simopen_scenario::evidence::followed::Followed;
 use simopen_scenario::network::Layout;
 use simopen_scenario::run::Fate;
 
 use crate::error::LabError;
-use crate::evidence::{Evidence, Flow};
-use crate::followed::Followed;
 use crate::pcap::PcapFile;
 use crate::pump::{Report, Way};
 
@@ -46,8 +46,7 @@ pub fn write(
     hosts: &[String; 3],
 ) -> Result<(), LabError> {
     prepare(directory)?;
-    let flow = Flow { broker: layout.address(&hosts[2])? };
-    let evidence = Evidence::read(report, layout, flow, hosts.clone());
+    let evidence = report.evidence(layout, hosts)?;
     let comments = comments(&evidence, layout);
     let mut files: HashMap<PortId, PcapFile> = HashMap::new();
     for packet in &report.packets {
@@ -69,12 +68,12 @@ fn comments(evidence: &Evidence<'_>, layout: &Layout) -> HashMap<(PortId, Way, T
     let port =
         |name: &str| layout.hosts.iter().find(|host| host.name == name).map(|host| host.port);
     let mut comments = HashMap::new();
-    for packet in &evidence.packets {
-        if let Some(from) = port(&packet.from) {
+    for packet in evidence.packets() {
+        if let Some(from) = port(packet.from) {
             comments.insert((from, Way::Out, packet.sent), fate_of(packet));
         }
-        if packet.fate == Fate::Delivered
-            && let Some(to) = port(&packet.to)
+        if packet.fate() == Fate::Delivered
+            && let Some(to) = port(packet.to)
         {
             let name = if evidence.is_forged(packet) { ", in another's name" } else { "" };
             let words = format!("sent by {}{name} at {}", packet.from, packet.sent);
@@ -84,12 +83,12 @@ fn comments(evidence: &Evidence<'_>, layout: &Layout) -> HashMap<(PortId, Way, T
     comments
 }
 
-fn fate_of(packet: &Followed) -> String {
+fn fate_of(packet: &Followed<'_>) -> String {
     let passed =
         packet.passed.iter().map(|(place, source)| format!("{place} passes it as {source}"));
-    let end = match &packet.fate {
+    let end = match packet.fate() {
         Fate::Delivered => format!("{} receives it at {}", packet.to, packet.ended),
-        Fate::Dropped(why) if packet.to.is_empty() => why.clone(),
+        Fate::Dropped(why) if packet.to.is_empty() => why,
         Fate::Dropped(why) => format!("{} drops it: {why}", packet.to),
     };
     passed.chain([end]).collect::<Vec<_>>().join("; ")

@@ -16,15 +16,14 @@ use std::time::Duration;
 
 use simopen_scenario::file::Scenario;
 use simopen_scenario::run::{Outcome, Phases, RunRecord, in_milliseconds};
+use simopen_scenario::timeline::{Timeline, since};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use self::conversation::{Conversation, Talked};
 use crate::cancel::Cancel;
 use crate::error::LabError;
-use crate::evidence::{Evidence, Flow};
 use crate::pump::Report;
-use crate::timeline::{Timeline, since};
 use crate::topology::Topology;
 
 /// Where the observer listens on the broker's host.
@@ -108,9 +107,7 @@ impl ProgramTrial<'_> {
         topology: &Topology,
         seed: u64,
     ) -> Result<RunRecord, LabError> {
-        let layout = topology.layout();
-        let flow = Flow { broker: layout.address(&self.hosts[2])? };
-        let evidence = Evidence::read(report, layout, flow, self.hosts.clone());
+        let evidence = report.evidence(topology.layout(), &self.hosts)?;
         let at = |time| in_milliseconds(time - talked.requested);
         let established = talked.established[0].zip(talked.established[1]).map(|(a, b)| a.max(b));
         let decided = established.unwrap_or(talked.ended);
@@ -122,7 +119,7 @@ impl ProgramTrial<'_> {
                 words: evidence.explain(failure.clone().unwrap_or_default()),
             },
         };
-        let mut timeline = Timeline::new(talked.requested, self.hosts.clone());
+        let mut timeline = Timeline::new(talked.requested, evidence.hosts());
         timeline.add_packets(&evidence);
         for (at, host, words) in &talked.steps {
             timeline.add(*at, host, words.clone());

@@ -29,10 +29,8 @@ pub mod captures;
 pub mod classify_kernel;
 pub mod demo;
 mod error;
-mod evidence;
 mod exchange;
 pub mod exec;
-mod followed;
 pub mod host;
 pub mod kernel_router;
 pub mod lateness;
@@ -47,7 +45,6 @@ pub mod result;
 pub mod scenario_run;
 mod scratch;
 pub mod shell;
-pub mod timeline;
 pub mod topology;
 
 pub use error::LabError;

@@ -20,6 +20,8 @@ use simopen_device::tun::Tun;
 use simopen_device::wait::{ReadableSet, Urgency, sharpen_timers};
 use simopen_fabric::{Delivery, Fabric, FabricEvent, PortId};
 use simopen_packet::Timestamp;
+use simopen_scenario::evidence::Evidence;
+use simopen_scenario::network::{Layout, NoSuchHost};
 use simopen_scenario::run::{Void, in_milliseconds};
 
 use crate::error::LabError;
@@ -80,6 +82,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// The journal, read for the flow between the first two of these hosts; the third is the
+    /// broker's.
+    pub(crate) fn evidence<'run>(
+        &'run self,
+        layout: &'run Layout,
+        hosts: &'run [String; 3],
+    ) -> Result<Evidence<'run>, NoSuchHost> {
+        let hosts = hosts.each_ref().map(String::as_str);
+        Evidence::read(&self.fabric, &self.events, layout, hosts)
+    }
+
     /// Why a run does not count in which the latest packet was so `late`, if so: the network itself
     /// did not do what it was to do.
     pub(crate) fn void(&self, late: Duration, bound: Duration) -> Option<Void> {

@@ -139,7 +139,7 @@ pub enum Void {
 pub struct TimelineEntry {
     /// Milliseconds since the request; negative before it.
     pub at_ms: f64,
-    /// Which host, box or router; `lab` for what the experiment itself did.
+    /// Which host, box or router; `lab` or `sim` for what the experiment itself did.
     pub host: String,
     /// What happened.
     pub event: String,

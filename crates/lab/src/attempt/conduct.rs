@@ -11,12 +11,13 @@ use simopen_broker::{Event as BrokerEvent, Forging};
 use simopen_device::socket::listener_saving_syn;
 use simopen_packet::Timestamp;
 use simopen_peer::{
-    ConnectError, Connection, Incoming, LoginError, Observation, Peer, PeerConfig, SynCaptureWay,
+    ConnectError, Connection, Incoming, LoginError, Peer, PeerConfig, SynCaptureWay,
 };
 use simopen_protocol::identity::UserId;
 use simopen_protocol::token::Token;
+use simopen_scenario::judgement::Account;
 use simopen_server::broker::{Builder, Handle};
-use simopen_traversal::Failure;
+use simopen_traversal::{Event, Failure};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
@@ -46,20 +47,10 @@ const PROOF: Duration = Duration::from_secs(5);
 
 /// What the hosts have told.
 pub(super) struct Conducted {
-    pub(super) requested: Timestamp,
-    pub(super) ended: Timestamp,
-    pub(super) ends: [Result<Timestamp, Option<Failure>>; 2],
-    /// Why there was no attempt, if there was none.
-    pub(super) not_begun: Option<String>,
-    pub(super) gather: Option<Duration>,
+    pub(super) account: Account,
     /// What `a` and `b` measured between themselves and the broker.
     pub(super) round_trips: [Option<Duration>; 2],
-    pub(super) direct: Option<bool>,
     pub(super) held: Option<bool>,
-    pub(super) steps: Vec<(Timestamp, String)>,
-    /// By the place of the host in the trial.
-    pub(super) observations: Vec<(usize, Observation)>,
-    pub(super) broker: Vec<BrokerEvent>,
 }
 
 /// A peer that is ready to open connections.
@@ -78,18 +69,11 @@ pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conduc
 
     let requested = topology.clock().now();
     let mut conducted = Conducted {
-        requested,
-        ended: requested,
-        ends: [Err(None), Err(None)],
-        not_begun: None,
-        gather: a.as_ref().ok().map(|ready| ready.gather),
+        account: Account::beginning(requested, "lab"),
         round_trips: [&a, &b].map(|login| login.as_ref().ok().map(|ready| ready.peer.round_trip())),
-        direct: None,
         held: None,
-        steps: Vec::new(),
-        observations: Vec::new(),
-        broker: Vec::new(),
     };
+    conducted.account.gather = a.as_ref().ok().map(|ready| ready.gather);
     match (a, b) {
         (Ok(a), Ok(b)) => attempt_meanwhile(trial, topology, a, b, &mut conducted).await?,
         (a, b) => {
@@ -98,15 +82,15 @@ pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conduc
                 Some(format!("{} did not log in: {}", trial.hosts[place], error?))
             });
             let words: Vec<String> = words.collect();
-            conducted.not_begun = Some(words.join("; "));
-            conducted.ended = topology.clock().now();
+            conducted.account.not_begun = Some(words.join("; "));
+            conducted.account.ended = topology.clock().now();
         }
     }
     broker.stop().await;
-    while let Ok(observation) = observed.try_recv() {
-        conducted.observations.push(observation);
+    while let Ok(event) = observed.try_recv() {
+        conducted.account.events.push(event);
     }
-    conducted.broker =
+    conducted.account.broker =
         std::mem::take(&mut *broker_events.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(conducted)
 }
@@ -119,14 +103,14 @@ async fn attempt_meanwhile(
     b: Ready,
     conducted: &mut Conducted,
 ) -> Result<(), LabError> {
-    conducted.requested = topology.clock().now();
+    conducted.account.requested = topology.clock().now();
     let steps = RefCell::new(Vec::new());
-    let incidents = play(&trial.meanwhile, topology, conducted.requested, &steps);
+    let incidents = play(&trial.meanwhile, topology, conducted.account.requested, &steps);
     tokio::select! {
         made = attempt(trial, topology, a, b, conducted) => made?,
         failed = incidents => match failed? {},
     }
-    conducted.steps.append(&mut steps.into_inner());
+    conducted.account.steps.append(&mut steps.into_inner());
     Ok(())
 }
 
@@ -163,12 +147,12 @@ async fn attempt(
     };
     match (dialled, answered) {
         (Ok(a), Some(Ok(b))) => {
-            conducted.ends = [Ok(a.established_at), Ok(b.established_at)];
-            conducted.direct = Some(prove_direct(trial, topology, a, b, conducted).await?);
+            conducted.account.ends = [Ok(a.established_at), Ok(b.established_at)];
+            conducted.account.direct = Some(prove_direct(trial, topology, a, b, conducted).await?);
         }
-        (a, b) => conducted.ends = [end_of(Some(a)), end_of(b)],
+        (a, b) => conducted.account.ends = [end_of(Some(a)), end_of(b)],
     }
-    conducted.ended = topology.clock().now();
+    conducted.account.ended = topology.clock().now();
     drop((peer_a, peer_b, incoming));
     Ok(())
 }
@@ -200,22 +184,23 @@ async fn prove_direct(
             let broker = topology.layout().host(&trial.hosts[2])?.port;
             topology.alter(move |fabric, _| fabric.set_port_enabled(broker, false))?;
             let words = "cuts the broker off from the network".to_owned();
-            conducted.steps.push((topology.clock().now(), words));
+            conducted.account.steps.push((topology.clock().now(), words));
         }
         let done;
-        (a, b, done) = both_ways(trial, topology, (a, b), bytes, &mut conducted.steps).await?;
+        (a, b, done) =
+            both_ways(trial, topology, (a, b), bytes, &mut conducted.account.steps).await?;
         if !done {
             return Ok(false);
         }
     }
     if let Some(until) = trial.hold {
-        sleep_until(topology.clock().instant(conducted.requested + until).into()).await;
-        let last = both_ways(trial, topology, (a, b), HELD_BYTES, &mut conducted.steps);
+        sleep_until(topology.clock().instant(conducted.account.requested + until).into()).await;
+        let last = both_ways(trial, topology, (a, b), HELD_BYTES, &mut conducted.account.steps);
         let held = match timeout(PATIENCE, last).await {
             Ok(held) => held?.2,
             Err(_) => {
                 let words = format!("no bytes came through within {} s", PATIENCE.as_secs());
-                conducted.steps.push((topology.clock().now(), words));
+                conducted.account.steps.push((topology.clock().now(), words));
                 false
             }
         };
@@ -292,7 +277,7 @@ fn login(
     trial: &Trial,
     topology: &Topology,
     place: usize,
-    seen: mpsc::UnboundedSender<(usize, Observation)>,
+    seen: mpsc::UnboundedSender<(usize, Event)>,
 ) -> Result<Spawned<Result<Ready, NotReady>>, LabError> {
     let broker = SocketAddr::new(topology.layout().address(&trial.hosts[2])?, BROKER_PORT);
     let (observer, mut observations) = mpsc::unbounded_channel();
@@ -313,7 +298,7 @@ fn login(
         tokio::spawn(async move {
             while let Some(observation) = observations.recv().await {
                 // The experiment is over.
-                let _ = seen.send((place, observation));
+                let _ = seen.send((place, observation.event));
             }
         });
         let (peer, incoming) = Peer::login(config).await?;

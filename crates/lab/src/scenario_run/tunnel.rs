@@ -7,6 +7,7 @@ use std::time::Duration;
 use simopen_packet::Timestamp;
 use simopen_scenario::file::{Scenario, Tunnel};
 use simopen_scenario::run::{Outcome, Phases, RunRecord, in_milliseconds};
+use simopen_scenario::timeline::Timeline;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -16,7 +17,6 @@ use crate::exchange::exchange;
 use crate::host::Host;
 use crate::proxy::{PROXY_PORT, RunningProxy};
 use crate::pump::Report;
-use crate::timeline::Timeline;
 use crate::topology::Topology;
 
 /// Bytes that go each way.
@@ -61,7 +61,7 @@ pub(super) fn make(
     let ended = clock.now();
     drop(running);
     let report = topology.unload()?;
-    let mut timeline = Timeline::new(requested, names.clone());
+    let mut timeline = Timeline::new(requested, names.each_ref().map(String::as_str));
     timeline.add(requested, &names[0], format!("asks {through} for a connection to {to}"));
     for (at, words) in &steps {
         timeline.add(*at, &names[0], words.clone());

@@ -1,67 +1,68 @@
 //! What happened, in the order in which it happened, for a person to read.
 
 use simopen_broker::{Event as BrokerEvent, Party, What as BrokerWhat};
-use simopen_fabric::{DropReason, FabricEvent, Happening, Origin, PacketKind, Place};
+use simopen_fabric::{
+    DropReason, FabricEvent, Happening, Origin, PacketKind, PacketSummary, Place,
+};
 use simopen_packet::Timestamp;
-use simopen_peer::Observation;
-use simopen_scenario::milliseconds;
-use simopen_scenario::run::TimelineEntry;
-use simopen_traversal::What;
+use simopen_traversal::{Event, What};
 
 use crate::evidence::Evidence;
+use crate::milliseconds;
+use crate::run::TimelineEntry;
 
 /// Collects lines from all sources.
 #[derive(Debug)]
-pub(crate) struct Timeline {
+pub struct Timeline<'run> {
     requested: Timestamp,
     /// The names of originator, responder and broker.
-    hosts: [String; 3],
+    hosts: [&'run str; 3],
     entries: Vec<(Timestamp, TimelineEntry)>,
 }
 
-impl Timeline {
-    pub(crate) const fn new(requested: Timestamp, hosts: [String; 3]) -> Self {
+impl<'run> Timeline<'run> {
+    /// One without lines. `hosts` are the names of originator, responder and broker.
+    #[must_use]
+    pub const fn new(requested: Timestamp, hosts: [&'run str; 3]) -> Self {
         Self { requested, hosts, entries: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, at: Timestamp, host: &str, event: impl Into<String>) {
+    /// Adds what a host or the world itself did.
+    pub fn add(&mut self, at: Timestamp, host: &str, event: impl Into<String>) {
         self.push(at, host, event.into(), None);
     }
 
-    pub(crate) fn add_observation(&mut self, place: usize, observation: &Observation) {
-        if let Some(event) = self.observed(&observation.event.what) {
-            let host = self.hosts[place].clone();
-            self.add(observation.event.at, &host, event);
+    /// Adds what became true in the attempt of originator (0) or responder (1).
+    pub fn add_event(&mut self, place: usize, event: &Event) {
+        if let Some(words) = self.observed(&event.what) {
+            self.add(event.at, self.hosts[place], words);
         }
     }
 
-    pub(crate) fn add_broker(&mut self, event: &BrokerEvent) {
+    /// Adds what the broker did.
+    pub fn add_broker(&mut self, event: &BrokerEvent) {
         if let Some(words) = self.brokered(&event.what) {
-            let broker = self.hosts[2].clone();
-            self.add(event.at, &broker, words);
+            self.add(event.at, self.hosts[2], words);
         }
     }
 
     /// Adds what the journal says of the packets of the flow, and what kernels did not pass on.
-    pub(crate) fn add_packets(&mut self, evidence: &Evidence<'_>) {
-        for event in evidence.events {
-            self.add_packet(evidence, event);
+    pub fn add_packets(&mut self, evidence: &Evidence<'_>) {
+        for (event, packet) in evidence.lines() {
+            self.add_packet(evidence, event, packet);
         }
-        for packet in evidence.packets.iter().filter(|packet| packet.is_kept_by_a_kernel()) {
+        for packet in evidence.packets().iter().filter(|packet| packet.is_kept_by_a_kernel()) {
             let words = "does not pass it on:".to_owned();
-            self.push(packet.ended, &packet.to, words, Some(packet.last.to_string()));
+            self.push(packet.ended, packet.to, words, Some(packet.last.to_string()));
         }
     }
 
-    fn add_packet(&mut self, evidence: &Evidence<'_>, event: &FabricEvent) {
-        let Some(packet) = event.packet.filter(|packet| evidence.flow.contains(packet)) else {
-            return;
-        };
+    fn add_packet(&mut self, evidence: &Evidence<'_>, event: &FabricEvent, packet: &PacketSummary) {
         let kernel = evidence.kernel_at(event.place);
         let words = match (event.what, event.place, kernel) {
             (Happening::Entered, _, Some(_)) => "sends on".to_owned(),
             (Happening::Delivered, _, Some(_)) => return,
-            (Happening::Entered, _, None) if evidence.is_from_broker(&packet) => {
+            (Happening::Entered, _, None) if evidence.is_from_broker(packet) => {
                 "sends, in another's name,".to_owned()
             }
             (Happening::Entered, _, None) => "sends".to_owned(),
@@ -73,13 +74,13 @@ impl Timeline {
             (Happening::Dropped(reason), ..) => format!("drops it: {reason}"),
             _ => return,
         };
-        let place = kernel.unwrap_or_else(|| evidence.fabric.name(event.place)).to_owned();
+        let place = kernel.unwrap_or_else(|| evidence.fabric().name(event.place));
         let packet = if packet.kind == PacketKind::Icmp {
             format!("{} > {} ICMP error", packet.source.ip(), packet.destination.ip())
         } else {
             packet.to_string()
         };
-        self.push(event.at, &place, words, Some(packet));
+        self.push(event.at, place, words, Some(packet));
     }
 
     fn push(&mut self, at: Timestamp, host: &str, event: String, packet: Option<String>) {
@@ -88,7 +89,8 @@ impl Timeline {
     }
 
     /// All lines up to `until`, oldest first.
-    pub(crate) fn finish(mut self, until: Timestamp) -> Vec<TimelineEntry> {
+    #[must_use]
+    pub fn finish(mut self, until: Timestamp) -> Vec<TimelineEntry> {
         self.entries.retain(|(at, _)| *at <= until);
         self.entries.sort_by_key(|(at, _)| *at);
         self.entries.into_iter().map(|(_, entry)| entry).collect()
@@ -96,7 +98,7 @@ impl Timeline {
 
     /// SYNs and SYN-ACKs are told by the packets themselves.
     fn observed(&self, what: &What) -> Option<String> {
-        let responder = &self.hosts[1];
+        let responder = self.hosts[1];
         Some(match what {
             What::Requested => format!("asks the broker for a connection to {responder}"),
             What::Asked { remote } => format!("is asked for a connection by {remote}"),
@@ -111,10 +113,10 @@ impl Timeline {
 
     fn brokered(&self, what: &BrokerWhat) -> Option<String> {
         let name = |party: &Party| match party {
-            Party::Originator => &*self.hosts[0],
-            Party::Responder => &*self.hosts[1],
+            Party::Originator => self.hosts[0],
+            Party::Responder => self.hosts[1],
         };
-        let [originator, responder, _] = &self.hosts;
+        let [originator, responder, _] = self.hosts;
         Some(match what {
             BrokerWhat::Asked { .. } => format!("passes the request on to {responder}"),
             BrokerWhat::Accepted { .. } => {
@@ -148,13 +150,14 @@ impl Timeline {
 
 impl Evidence<'_> {
     /// Whether a packet entered the network at the broker's port.
-    fn is_from_broker(&self, packet: &simopen_fabric::PacketSummary) -> bool {
+    fn is_from_broker(&self, packet: &PacketSummary) -> bool {
         let Origin::Port(port) = packet.origin else { return false };
-        self.fabric.name(port) == self.hosts[2]
+        self.fabric().name(port) == self.hosts()[2]
     }
 }
 
 /// Milliseconds from one moment to another; negative where that one is earlier.
-pub(crate) fn since(from: Timestamp, to: Timestamp) -> f64 {
+#[must_use]
+pub fn since(from: Timestamp, to: Timestamp) -> f64 {
     milliseconds::of(to - from) - milliseconds::of(from - to)
 }

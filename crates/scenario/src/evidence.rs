@@ -1,4 +1,6 @@
-//! What the fabric's journal proves about a run.
+//! What the fabric's journal proves about a run, whoever turned the fabric.
+
+pub mod followed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,22 +10,21 @@ use simopen_fabric::{
 };
 use simopen_nat::{DropReason as BoxReason, JournalEvent, OwnAnswer};
 use simopen_packet::Timestamp;
-use simopen_scenario::network::Layout;
-use simopen_scenario::run::{Delivered, LadderPacket, PacketsSent};
 use simopen_traversal::{Failure, Side};
 
-use crate::followed::{Followed, follow};
-use crate::pump::Report;
+use self::followed::{Followed, follow};
+use crate::network::{Layout, NoSuchHost};
+use crate::run::{Delivered, LadderPacket, PacketsSent};
 
 /// The packets between two hosts, whoever sent them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Flow {
+struct Flow {
     /// The broker's address: what comes from it or goes to it is signalling.
-    pub(crate) broker: IpAddr,
+    broker: IpAddr,
 }
 
 impl Flow {
-    pub(crate) fn contains(&self, packet: &PacketSummary) -> bool {
+    fn contains(&self, packet: &PacketSummary) -> bool {
         packet.source.ip() != self.broker
             && packet.destination.ip() != self.broker
             && packet.kind != PacketKind::Other
@@ -31,48 +32,85 @@ impl Flow {
 }
 
 /// A run's journal, read for the flow between two hosts.
-pub(crate) struct Evidence<'report> {
-    pub(crate) fabric: &'report Fabric,
-    pub(crate) events: &'report [FabricEvent],
-    layout: &'report Layout,
-    pub(crate) flow: Flow,
+#[derive(Clone)]
+pub struct Evidence<'run> {
+    fabric: &'run Fabric,
+    events: &'run [FabricEvent],
+    layout: &'run Layout,
+    flow: Flow,
     /// The names of originator, responder and broker.
-    pub(crate) hosts: [String; 3],
-    pub(crate) packets: Vec<Followed>,
+    hosts: [&'run str; 3],
+    packets: Vec<Followed<'run>>,
 }
 
-impl<'report> Evidence<'report> {
-    pub(crate) fn read(
-        report: &'report Report,
-        layout: &'report Layout,
-        flow: Flow,
-        hosts: [String; 3],
-    ) -> Self {
-        let fabric = &report.fabric;
-        let packets = follow(&report.events, &flow, layout, |place| fabric.name(place).to_owned());
-        Self { fabric, events: &report.events, layout, flow, hosts, packets }
+impl<'run> Evidence<'run> {
+    /// Reads a journal for what went between the first two of these hosts; the third is the
+    /// broker's.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchHost`] where the layout is another network's.
+    pub fn read(
+        fabric: &'run Fabric,
+        events: &'run [FabricEvent],
+        layout: &'run Layout,
+        hosts: [&'run str; 3],
+    ) -> Result<Self, NoSuchHost> {
+        let flow = Flow { broker: layout.address(hosts[2])? };
+        let packets = follow(fabric, events, layout, &flow);
+        Ok(Self { fabric, events, layout, flow, hosts, packets })
+    }
+
+    /// The packets of the flow, in the order in which they were sent.
+    #[must_use]
+    pub fn packets(&self) -> &[Followed<'run>] {
+        &self.packets
+    }
+
+    /// The names of originator, responder and broker.
+    #[must_use]
+    pub const fn hosts(&self) -> [&'run str; 3] {
+        self.hosts
+    }
+
+    /// The network.
+    #[must_use]
+    pub const fn fabric(&self) -> &'run Fabric {
+        self.fabric
+    }
+
+    /// The lines of the journal that tell of packets of the flow.
+    pub fn lines(&self) -> impl Iterator<Item = (&'run FabricEvent, &'run PacketSummary)> {
+        let ours = |event: &'run FabricEvent| {
+            let packet = event.packet.as_ref().filter(|packet| self.flow.contains(packet))?;
+            Some((event, packet))
+        };
+        self.events.iter().filter_map(ours)
     }
 
     /// The name of the box that is a kernel and has that place as its port.
-    pub(crate) fn kernel_at(&self, place: Place) -> Option<&'report str> {
+    #[must_use]
+    pub fn kernel_at(&self, place: Place) -> Option<&'run str> {
         let Place::Port(port) = place else { return None };
         self.layout.kernel_at(port).map(|kernel| &*self.layout.boxes[kernel].name)
     }
 
     /// Whether the broker sent it in another's name.
-    pub(crate) fn is_forged(&self, packet: &Followed) -> bool {
+    #[must_use]
+    pub fn is_forged(&self, packet: &Followed<'_>) -> bool {
         packet.from == self.hosts[2]
     }
 
     /// Counts what was delivered to each of the two hosts.
-    pub(crate) fn delivered(&self) -> [Delivered; 2] {
+    #[must_use]
+    pub fn delivered(&self) -> [Delivered; 2] {
         [0, 1].map(|place| {
-            let host = &self.hosts[place];
+            let host = self.hosts[place];
             let mut counts = Delivered::default();
             for packet in &self.packets {
                 match packet.kind {
                     PacketKind::BareSyn => {
-                        counts.syns_sent += u32::from(packet.from == *host);
+                        counts.syns_sent += u32::from(packet.from == host);
                         counts.syns += u32::from(packet.reached(host));
                     }
                     PacketKind::SynAck if packet.reached(host) => {
@@ -92,7 +130,8 @@ impl<'report> Evidence<'report> {
     }
 
     /// Counts the packets that the hosts sent until then.
-    pub(crate) fn sent(&self, until: Timestamp) -> PacketsSent {
+    #[must_use]
+    pub fn sent(&self, until: Timestamp) -> PacketsSent {
         let by = |place: usize| {
             let sent = self.packets.iter().filter(|packet| packet.sent <= until);
             let count = sent.filter(|packet| packet.from == self.hosts[place]).count();
@@ -102,7 +141,8 @@ impl<'report> Evidence<'report> {
     }
 
     /// How many endpoints the boxes gave each of the two hosts on this flow until then.
-    pub(crate) fn mappings(&self, until: Timestamp) -> [u32; 2] {
+    #[must_use]
+    pub fn mappings(&self, until: Timestamp) -> [u32; 2] {
         [0, 1].map(|place| {
             let own = self
                 .packets
@@ -114,7 +154,8 @@ impl<'report> Evidence<'report> {
     }
 
     /// When each of the two hosts sent its first bare SYN.
-    pub(crate) fn first_syns(&self) -> [Option<Timestamp>; 2] {
+    #[must_use]
+    pub fn first_syns(&self) -> [Option<Timestamp>; 2] {
         [0, 1].map(|place| {
             let own = self.packets.iter().filter(|packet| packet.from == self.hosts[place]);
             own.filter(|packet| packet.kind == PacketKind::BareSyn).map(|packet| packet.sent).min()
@@ -122,7 +163,8 @@ impl<'report> Evidence<'report> {
     }
 
     /// When the first packet that opens a connection came through to either host.
-    pub(crate) fn first_packet(&self) -> Option<Timestamp> {
+    #[must_use]
+    pub fn first_packet(&self) -> Option<Timestamp> {
         let opens = |kind| matches!(kind, PacketKind::BareSyn | PacketKind::SynAck);
         self.packets
             .iter()
@@ -133,25 +175,23 @@ impl<'report> Evidence<'report> {
     }
 
     /// The packets for a ladder diagram.
-    pub(crate) fn ladder(
-        &self,
-        at: impl Fn(Timestamp) -> f64,
-        until: Timestamp,
-    ) -> Vec<LadderPacket> {
+    #[must_use]
+    pub fn ladder(&self, at: impl Fn(Timestamp) -> f64, until: Timestamp) -> Vec<LadderPacket> {
         let rung = |packet: &Followed| LadderPacket {
-            from: packet.from.clone(),
+            from: packet.from.to_owned(),
             sent_ms: at(packet.sent),
-            to: packet.to.clone(),
+            to: packet.to.to_owned(),
             ended_ms: at(packet.ended),
             label: packet.label(),
-            fate: packet.fate.clone(),
+            fate: packet.fate(),
             forged: self.is_forged(packet),
         };
         self.packets.iter().filter(|packet| packet.sent <= until).map(rung).collect()
     }
 
     /// Why the attempt failed: what the peers saw, and what the boxes on the way did.
-    pub(crate) fn explain(&self, seen: String) -> String {
+    #[must_use]
+    pub fn explain(&self, seen: String) -> String {
         let done = self.done_by_boxes();
         if done.is_empty() { seen } else { format!("{seen}; {}", done.join(", ")) }
     }
@@ -176,11 +216,11 @@ impl<'report> Evidence<'report> {
     }
 
     fn deed(&self, event: &FabricEvent) -> Option<&'static str> {
-        let ours = event.packet.filter(|packet| self.flow.contains(packet));
+        let ours = event.packet.as_ref().filter(|packet| self.flow.contains(packet));
         match (event.what, ours) {
             (Happening::Dropped(DropReason::Middlebox(reason)), Some(packet)) => {
                 let early =
-                    reason == BoxReason::SynAckWithoutSyn && !self.sent_before(event.at, &packet);
+                    reason == BoxReason::SynAckWithoutSyn && !self.sent_before(event.at, packet);
                 deed_of(reason, packet.kind, early)
             }
             (Happening::Dropped(DropReason::SourceInvalid), Some(packet)) => {
@@ -199,10 +239,7 @@ impl<'report> Evidence<'report> {
     }
 
     /// What can be seen of a kernel from outside.
-    fn deed_of_kernel<'packet>(
-        &self,
-        packet: &'packet Followed,
-    ) -> Option<(&'packet str, &'static str)> {
+    fn deed_of_kernel(&self, packet: &Followed<'run>) -> Option<(&'run str, &'static str)> {
         if packet.is_kept_by_a_kernel() {
             let deed = match packet.kind {
                 PacketKind::BareSyn => "did not pass on a SYN",
@@ -213,15 +250,15 @@ impl<'report> Evidence<'report> {
                 | PacketKind::Icmp
                 | PacketKind::Other => return None,
             };
-            return Some((&packet.to, deed));
+            return Some((packet.to, deed));
         }
         let by_fabric = matches!(packet.first.origin, Origin::Node(_));
         if by_fabric || self.hosts.contains(&packet.from) {
             return None;
         }
         match packet.kind {
-            PacketKind::Rst => Some((&packet.from, "answered RST")),
-            PacketKind::Icmp => Some((&packet.from, "answered ICMP")),
+            PacketKind::Rst => Some((packet.from, "answered RST")),
+            PacketKind::Icmp => Some((packet.from, "answered ICMP")),
             PacketKind::BareSyn
             | PacketKind::SynAck
             | PacketKind::Fin
@@ -241,7 +278,8 @@ impl<'report> Evidence<'report> {
 }
 
 /// What the peers saw of a failure.
-pub(crate) fn seen_by_peers(failure: Option<&Failure>) -> String {
+#[must_use]
+pub fn seen_by_peers(failure: Option<&Failure>) -> String {
     failure.map_or_else(
         || "the responder failed".to_owned(),
         |failure| match failure.seen_by {
