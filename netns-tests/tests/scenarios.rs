@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use simopen_lab::LabError;
 use simopen_lab::cancel::Cancel;
-use simopen_lab::scenario_run::{Options, ScenarioResults, run, told};
+use simopen_lab::scenario_run::{Options, run};
 use simopen_netns_tests::{MachineTraces, requires, requires_programs, wait_until_restored};
 use simopen_scenario::file::Scenario;
 use simopen_scenario::network::Executor;
 use simopen_scenario::run::Outcome;
+use simopen_scenario::scenario_results::{ScenarioResults, told};
 
 /// Scenarios run one after the other: beside each other they would make each other late.
 static ALONE: Mutex<()> = Mutex::new(());

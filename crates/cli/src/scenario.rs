@@ -11,13 +11,14 @@ use clap::{Args, ValueEnum};
 use simopen_device::process::exit_code;
 use simopen_lab::LabError;
 use simopen_lab::exec::Puncher;
-use simopen_lab::scenario_run::{Options, run as run_scenario, told};
+use simopen_lab::scenario_run::{Options, run as run_scenario};
 use simopen_lab::shell::Standing;
 use simopen_protocol::technique::Technique;
 use simopen_scenario::cell::Way;
 use simopen_scenario::file::Scenario;
 use simopen_scenario::network::Executor;
 use simopen_scenario::run::{Outcome, RunRecord};
+use simopen_scenario::scenario_results::told;
 
 use crate::interrupt::{INTERRUPTED, cancel_on_interrupt};
 use crate::{COULD_NOT_TRY, FAILED, privilege};

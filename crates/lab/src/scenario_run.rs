@@ -1,7 +1,6 @@
 //! Scenarios from files, on real kernels: each run in a topology of its own.
 
 mod tunnel;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,18 +8,14 @@ use std::time::Duration;
 use simopen_device::clock::Clock;
 use simopen_fabric::GraphError;
 use simopen_packet::Timestamp;
-use simopen_scenario::cell::{Cell, Way};
-use simopen_scenario::conditions::Conditions;
-use simopen_scenario::file::{Attempt, Expected, Scenario, Survival, Tunnel, World};
+use simopen_scenario::cell::Way;
+use simopen_scenario::file::{Attempt, Scenario, Tunnel, World};
 use simopen_scenario::incident;
 use simopen_scenario::network::{Executor, Network};
-use simopen_scenario::prediction::{Expect, Prediction};
-use simopen_scenario::result::{CellResult, Kind, Results, Verdict};
-use simopen_scenario::run::{Outcome, RunRecord};
-use simopen_scenario::schedule::{Job, Schedule};
+use simopen_scenario::result::{Kind, Results};
+use simopen_scenario::run::RunRecord;
+use simopen_scenario::scenario_results::{ScenarioResults, Wanted, held_as_expected};
 use simopen_scenario::seed::entropy_of;
-
-pub use self::words::told;
 
 use crate::attempt::Trial;
 use crate::cancel::Cancel;
@@ -53,25 +48,6 @@ pub struct Options {
     pub command: String,
 }
 
-/// What came of a scenario.
-#[derive(Debug, Clone)]
-pub struct ScenarioResults {
-    /// In the documented schema.
-    pub results: Results,
-    /// The name of the attempt or tunnel that each cell belongs to.
-    pub names: Vec<String>,
-}
-
-impl ScenarioResults {
-    /// Whether everything came out as the file expects. What is void did not.
-    #[must_use]
-    pub fn is_as_expected(&self) -> bool {
-        let fits =
-            |cell: &CellResult| matches!(cell.verdict, Verdict::Agrees | Verdict::Unpredicted);
-        self.results.complete && self.results.cells.iter().all(fits)
-    }
-}
-
 /// Runs all attempts of a scenario, then all its tunnels. `done` is told of each run as it ends.
 ///
 /// # Errors
@@ -83,119 +59,19 @@ pub fn run(
     cancel: &Cancel,
     done: &dyn Fn(&str, &RunRecord),
 ) -> Result<ScenarioResults, LabError> {
-    let mut all = ScenarioResults {
-        results: Results::new(Kind::Run, options.executor, options.seed, options.command.clone()),
-        names: Vec::new(),
-    };
+    let results = Results::new(Kind::Run, options.executor, options.seed, options.command.clone());
     // Hosts stand from one run to the next: taking them down would delay the next run's packets.
     let mut standing = None;
-    for attempt in &scenario.attempts {
-        let cells = attempt.ways.iter().map(|way| {
-            let conditions = Conditions {
-                skew_a: attempt.skew[0],
-                skew_b: attempt.skew[1],
-                ..Conditions::with_leg(scenario.leg(attempt))
-            };
-            let boxes = scenario.boxes(attempt);
-            let cell = Cell { boxes, way: way.clone(), forging: attempt.forging, conditions };
-            (cell, prediction(&attempt.name, attempt.expect))
-        });
-        let runs = options.runs.unwrap_or(attempt.runs);
-        let mut make = |way: &Way, job: Job| {
-            let mut one =
-                Run { scenario, options, cancel, seed: job.seed, standing: &mut standing };
-            let label = format!("{}, {way}", attempt.name);
-            let record = one.attempt(attempt, way, job.nth)?;
-            done(&label, &record);
-            Ok(record)
+    ScenarioResults::gather(scenario, results, options.runs, |wanted| {
+        let seed = wanted.seed();
+        let mut one = Run { scenario, options, cancel, seed, standing: &mut standing };
+        let record = match wanted {
+            Wanted::Attempt(attempt, way, job) => one.attempt(attempt, way, job.nth)?,
+            Wanted::Tunnel(tunnel, _) => one.tunnel(tunnel)?,
         };
-        all.add(&attempt.name, cells.collect(), runs, options.seed, &mut make)?;
-    }
-    for tunnel in &scenario.tunnels {
-        let way = Way::Program("http-connect".to_owned());
-        let boxes = scenario.boxes_of_tunnel(tunnel);
-        let conditions = Conditions::with_leg(Duration::ZERO);
-        let cell = Cell { boxes, way, forging: false, conditions };
-        let mut make = |_: &Way, job: Job| {
-            let mut one =
-                Run { scenario, options, cancel, seed: job.seed, standing: &mut standing };
-            let record = one.tunnel(tunnel)?;
-            done(&tunnel.name, &record);
-            Ok(record)
-        };
-        let cells = vec![(cell, prediction(&tunnel.name, tunnel.expect))];
-        all.add(&tunnel.name, cells, options.runs.unwrap_or(1), options.seed, &mut make)?;
-    }
-    all.results.complete = true;
-    Ok(all)
-}
-
-impl ScenarioResults {
-    /// Runs cells until their schedule is done, and adds them.
-    fn add(
-        &mut self,
-        name: &str,
-        cells: Vec<(Cell, Option<Prediction>)>,
-        runs: u32,
-        seed: u64,
-        make: &mut dyn FnMut(&Way, Job) -> Result<RunRecord, LabError>,
-    ) -> Result<(), LabError> {
-        let ways: Vec<Way> = cells.iter().map(|(cell, _)| cell.way.clone()).collect();
-        for way in &ways {
-            if !self.results.ways.contains(way) {
-                self.results.ways.push(way.clone());
-            }
-        }
-        for named in cells.iter().flat_map(|(cell, _)| &cell.boxes) {
-            if !self.results.boxes.contains(named) {
-                self.results.boxes.push(named.clone());
-            }
-        }
-        let (cells, predictions): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
-        // Without a prediction: a scenario that comes out otherwise is told of at once, and not
-        // run twenty times more.
-        let unpredicted = cells.into_iter().map(|cell| (cell, None));
-        let mut schedule = Schedule::with_predictions(unpredicted, runs, seed);
-        while let Some(job) = schedule.next_job() {
-            let record = make(&ways[job.cell], job)?;
-            schedule.handle(job, record);
-        }
-        for (mut cell, prediction) in schedule.finish().into_iter().zip(predictions) {
-            judge(&mut cell, prediction);
-            self.names.push(name.to_owned());
-            self.results.cells.push(cell);
-        }
-        Ok(())
-    }
-}
-
-/// Holds what came of a cell against what the file says.
-fn judge(cell: &mut CellResult, prediction: Option<Prediction>) {
-    let valid = || cell.runs.iter().filter(|run| run.is_valid());
-    let wanted = match prediction.as_ref().map(|prediction| &prediction.expect) {
-        Some(Expect::MustSucceed) => true,
-        Some(Expect::MustFail) => false,
-        Some(Expect::Probability { .. }) | None => return,
-    };
-    let otherwise = valid().filter(|run| run.is_success() != wanted).count();
-    cell.verdict = if valid().next().is_none() {
-        Verdict::Void
-    } else if otherwise == 0 {
-        Verdict::Agrees
-    } else {
-        let must = if wanted { "connect" } else { "fail" };
-        let words = format!("the file says that it must {must}, and {otherwise} runs did not");
-        Verdict::Surprise { words }
-    };
-    cell.prediction = prediction;
-}
-
-fn prediction(name: &str, expect: Option<Expected>) -> Option<Prediction> {
-    let expect = match expect? {
-        Expected::Connects => Expect::MustSucceed,
-        Expected::Fails => Expect::MustFail,
-    };
-    Some(Prediction { expect, why: format!("the file says so of {name:?}") })
+        done(&wanted.label(), &record);
+        Ok(record)
+    })
 }
 
 /// One run of a scenario.
@@ -320,9 +196,7 @@ fn network_for(
     now: Timestamp,
 ) -> Result<Network, GraphError> {
     let mut network = network(scenario, executor, seed, now)?;
-    for host in &mut network.hosts {
-        host.addresses.sort_by_key(|(address, _)| address.is_ipv4() != is_ipv4);
-    }
+    network.put_first(is_ipv4);
     Ok(network)
 }
 
@@ -333,17 +207,6 @@ fn network(
     now: Timestamp,
 ) -> Result<Network, GraphError> {
     scenario.network(&World { executor, link: RATED, entropy: entropy_of(seed), now })
-}
-
-/// A connection that was held and came out otherwise than the file says is a failed run.
-fn held_as_expected(attempt: &Attempt, mut record: RunRecord, held: Option<bool>) -> RunRecord {
-    let words = match (attempt.hold.and_then(|hold| hold.expect), held) {
-        (Some(Survival::Survives), Some(false)) => "it connected, but did not survive",
-        (Some(Survival::Breaks), Some(true)) => "it connected, and survived what must break it",
-        _ => return record,
-    };
-    record.outcome = Outcome::Failed { cause: "unspecified".to_owned(), words: words.to_owned() };
-    record
 }
 
 fn file_name(text: &str) -> String {

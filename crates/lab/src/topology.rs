@@ -105,7 +105,7 @@ impl Topology {
             hosts.push(host);
             ports.push(port);
         }
-        let layout = Layout { hosts: network.hosts.clone(), boxes: network.boxes.clone() };
+        let layout = network.layout();
         let mut routers = Vec::new();
         for _ in layout.kernels() {
             let mut router = KernelRouter::build()?;

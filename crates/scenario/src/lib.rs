@@ -23,6 +23,7 @@ pub mod prediction;
 pub mod report;
 pub mod result;
 pub mod run;
+pub mod scenario_results;
 pub mod schedule;
 pub mod seed;
 pub mod star;

@@ -21,6 +21,22 @@ pub struct Network {
     pub links: BTreeMap<String, LinkId>,
 }
 
+impl Network {
+    /// Puts the addresses of each host in order, IPv4 or else IPv6 first: hosts with addresses of
+    /// both are known by the first.
+    pub fn put_first(&mut self, is_ipv4: bool) {
+        for host in &mut self.hosts {
+            host.addresses.sort_by_key(|(address, _)| address.is_ipv4() != is_ipv4);
+        }
+    }
+
+    /// Where its hosts and boxes are.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        Layout { hosts: self.hosts.clone(), boxes: self.boxes.clone() }
+    }
+}
+
 /// Who turns the boxes. Complete: it will not grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use simopen_scenario::result::{CellResult, Verdict};
-use simopen_scenario::run::{Outcome, RunRecord};
-
 use super::ScenarioResults;
+use crate::result::{CellResult, Verdict};
+use crate::run::{Outcome, RunRecord};
 
 /// Tells the timeline of each run, and then what came of each attempt in a table.
 #[must_use]
@@ -69,7 +68,6 @@ fn tell_run(text: &mut String, heading: &str, run: &RunRecord) {
         },
         (Outcome::Connected, _) => "connected, but no bytes went straight".to_owned(),
         (Outcome::Failed { words, .. }, _) => format!("failed: {words}"),
-        (_, _) => "an outcome that has no words here".to_owned(),
     };
     line(text, format_args!("  {end}\n"));
 }
