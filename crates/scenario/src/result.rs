@@ -9,7 +9,7 @@ use crate::cell::{Cell, Way};
 use crate::network::Executor;
 use crate::prediction::{Expect, Prediction};
 use crate::run::RunRecord;
-use crate::statistics::Quantiles;
+use crate::statistics::{Interval, Quantiles, Z_95, wilson};
 
 /// What `schema` says in every document of this kind.
 pub const SCHEMA: &str = "simopen-results";
@@ -252,6 +252,13 @@ impl Default for Rate {
 }
 
 impl Rate {
+    /// So many successes of so many runs.
+    #[must_use]
+    pub fn of(successes: u32, runs: u32) -> Self {
+        let Interval { low, high } = wilson(successes, runs, Z_95);
+        Self { successes, runs, low, high }
+    }
+
     /// The share of successes, between 0 and 1; `None` without runs.
     #[must_use]
     pub fn share(&self) -> Option<f64> {

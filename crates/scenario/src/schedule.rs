@@ -20,7 +20,7 @@ use crate::oracle;
 use crate::prediction::{Expect, Prediction};
 use crate::result::{CellResult, PhaseQuantiles, Rate, Verdict};
 use crate::run::{Phases, RunRecord};
-use crate::statistics::{Interval, Z_95, clopper_pearson, quantiles, wilson};
+use crate::statistics::{Z_95, clopper_pearson, quantiles, wilson};
 
 /// How many more runs a cell gets after one that ended otherwise than it must.
 pub const AFTER_SURPRISE: u32 = 20;
@@ -238,8 +238,7 @@ impl Plan {
         let count = |runs: usize| u32::try_from(runs).unwrap_or(u32::MAX);
         let successes = count(self.counted().filter(|run| run.is_success()).count());
         let runs = count(self.counted().count());
-        let Interval { low, high } = wilson(successes, runs, Z_95);
-        Rate { successes, runs, low, high }
+        Rate::of(successes, runs)
     }
 
     /// Runs that ended otherwise than every run must.
