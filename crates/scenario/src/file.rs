@@ -24,6 +24,7 @@ mod attempts;
 mod boxes;
 mod fault;
 mod plan;
+mod population;
 mod reader;
 mod wiring;
 mod write;

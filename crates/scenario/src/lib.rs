@@ -19,6 +19,7 @@ pub mod judgement;
 pub mod milliseconds;
 pub mod network;
 pub mod oracle;
+pub mod population;
 pub mod prediction;
 pub mod report;
 pub mod result;

@@ -21,7 +21,7 @@ const MOST_ADDRESSES: usize = 8;
 const MOST_WORDS: usize = 32;
 
 /// The longest delay of a link: beyond it no attempt is honest.
-const LONGEST_DELAY: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
 /// All that is attached to each other.
 #[derive(Debug, Clone, PartialEq)]

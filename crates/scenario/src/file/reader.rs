@@ -130,17 +130,26 @@ impl<'t> Value<'t> {
     }
 
     pub(super) fn probability(self) -> Result<f64, Fault> {
-        let number = match self.0.get_ref() {
+        let proper = self.number().filter(|number| (0.0..=1.0).contains(number));
+        proper.ok_or_else(|| self.fault("a probability from 0 to 1"))
+    }
+
+    /// How often something is met, in whatever unit those beside it have too.
+    pub(super) fn share(self) -> Result<f64, Fault> {
+        let proper = self.number().filter(|number| (1e-6..=1e9).contains(number));
+        proper.ok_or_else(|| self.fault("a share: a number above 0"))
+    }
+
+    fn number(self) -> Option<f64> {
+        match self.0.get_ref() {
             DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
-            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Integer(number) => number.as_str().replace('_', "").parse().ok(),
             DeValue::String(_)
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_)
             | DeValue::Table(_) => None,
-        };
-        let proper = number.filter(|number| (0.0..=1.0).contains(number));
-        proper.ok_or_else(|| self.fault("a probability from 0 to 1"))
+        }
     }
 
     pub(super) fn time(self) -> Result<Duration, Fault> {
