@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
 use simopen_packet::{IcmpError, Packet, TcpBuilder, Timestamp, error_quoting, reset_answering};
@@ -28,13 +29,20 @@ pub(crate) struct Answers {
 }
 
 /// A SYN that is answered at `due` unless its connection opens before.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct HeldSyn {
     due: Timestamp,
     external: Endpoint,
     remote: Endpoint,
     packet: [u8; MAX_HELD_LEN],
     length: usize,
+}
+
+impl Hash for Answers {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { waiting, spare: _, held, lost: _ } = self;
+        (waiting, held).hash(state);
+    }
 }
 
 impl Answers {

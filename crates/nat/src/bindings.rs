@@ -1,5 +1,6 @@
 //! Mappings and filtering of one protocol, and where its outside endpoints come from.
 
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
 use rand_chacha::ChaCha20Rng;
@@ -23,6 +24,14 @@ pub(crate) struct Outside {
     pairing: Pairing,
     pub(crate) ports: PortAllocator,
     pub(crate) generator: ChaCha20Rng,
+}
+
+impl Hash for Outside {
+    /// Of the generator what it has given out so far.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { base: _, addresses: _, pairing: _, ports, generator } = self;
+        (ports, generator.get_seed(), generator.get_word_pos()).hash(state);
+    }
 }
 
 impl Outside {
@@ -67,7 +76,7 @@ impl Outside {
 }
 
 /// Mappings and filtering of one protocol.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Bindings {
     filtering: Filtering,
     mappings: Mappings,

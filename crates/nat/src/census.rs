@@ -1,13 +1,14 @@
 //! Who has how many sessions, kept only where the specification limits them.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use core::hash::{Hash, Hasher};
 
 use crate::endpoint::{Address, Endpoint};
 use crate::flow_protocol::FlowProtocol;
 use crate::spec::{Limits, WhenFull};
 
 /// A session by what is unique of it inside.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct SessionKey {
     pub(crate) protocol: FlowProtocol,
     pub(crate) inside: Endpoint,
@@ -34,6 +35,14 @@ pub(crate) struct Census {
     by_host: BTreeSet<(Address, u64)>,
     counts: BTreeMap<Address, u32>,
     ages: BTreeMap<SessionKey, u64>,
+}
+
+impl Hash for Census {
+    /// Who is older than whom counts, not how many there were.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.by_age.len().hash(state);
+        self.by_age.values().for_each(|key| key.hash(state));
+    }
 }
 
 impl Census {

@@ -3,6 +3,7 @@
 //! They are few beside those of TCP, so ordered maps will do.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use core::hash::{Hash, Hasher};
 
 use simopen_packet::Timestamp;
 
@@ -13,7 +14,7 @@ use crate::journal::SessionEndpoints;
 use crate::mapping::MappingId;
 
 /// One session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct DatagramSession {
     pub(crate) external: Endpoint,
     pub(crate) mapping: MappingId,
@@ -26,6 +27,13 @@ pub(crate) struct DatagramSessions {
     by_inside: BTreeMap<SessionKey, DatagramSession>,
     by_external: BTreeMap<(FlowProtocol, Endpoint, Endpoint), SessionKey>,
     by_deadline: BTreeSet<(Timestamp, SessionKey)>,
+}
+
+impl Hash for DatagramSessions {
+    /// The other two maps follow from the first.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.by_inside.hash(state);
+    }
 }
 
 impl DatagramSessions {

@@ -8,7 +8,7 @@ use simopen_packet::IpHeader;
 ///
 /// The two families cannot be confused: packets that carry IPv4-mapped addresses in an IPv6 header
 /// are malformed to the box.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Address {
     pub(crate) high: u64,
     pub(crate) low: u64,
@@ -60,7 +60,7 @@ impl Address {
 }
 
 /// An address and a port.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
     pub(crate) port: u16,

@@ -22,7 +22,7 @@ pub enum Filtering {
 
 /// How many sessions each mapping has with each remote address; kept only where
 /// [`Filtering::AddressDependent`] asks for it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Contacts {
     sessions: BTreeMap<(MappingId, Address), u32>,
 }

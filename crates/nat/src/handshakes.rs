@@ -19,7 +19,7 @@ const MAX_INSIDE: usize = 1024;
 pub(crate) type Ends = (Endpoint, Endpoint);
 
 /// How far the two handshakes of one connection have come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Phase {
     /// The inside host's SYN was answered.
     Inside,
@@ -30,7 +30,7 @@ pub(crate) enum Phase {
 }
 
 /// One connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(crate) struct Handshake {
     pub(crate) phase: Phase,
     /// The inside host's initial sequence number, which the remote endpoint sees as well.
@@ -42,7 +42,7 @@ pub(crate) struct Handshake {
 }
 
 /// All of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Handshakes {
     by_ends: BTreeMap<Ends, Handshake>,
     /// When those that began inside end, in that order: all last equally long.

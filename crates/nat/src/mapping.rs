@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +39,7 @@ impl Mapping {
 }
 
 /// Towards whom a mapping holds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Scope {
     Anybody,
     Address(Address),
@@ -78,6 +79,21 @@ pub(crate) struct Mappings {
     taken: Vec<PortSet>,
     /// Outside endpoints that something else has for a time.
     reservations: Reservations,
+}
+
+impl Hash for Mappings {
+    /// By what is mapped to what, and not by the numbers that the mappings have in the table.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.by_inside.len().hash(state);
+        for (key, id) in &self.by_inside {
+            let OpenMapping { external, sessions, .. } = self.get(*id);
+            (key, external, sessions).hash(state);
+        }
+        for ((inside, _), id) in self.by_age.iter().flatten() {
+            (inside, self.get(*id).external).hash(state);
+        }
+        self.reservations.hash(state);
+    }
 }
 
 impl Mappings {

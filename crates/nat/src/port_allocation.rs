@@ -95,7 +95,7 @@ pub(crate) struct Wish {
 }
 
 /// Chooses ports as the specification says, for all protocols of one box.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct PortAllocator {
     allocation: PortAllocation,
     /// The port given out last.

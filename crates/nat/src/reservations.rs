@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 const MAX_RESERVATIONS: usize = 1024;
 
 /// Pairs of an outside endpoint and a remote one, each with an end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Reservations {
     pairs: BTreeSet<(Endpoint, Endpoint)>,
     /// In the order of their ends: all last equally long.

@@ -2,6 +2,8 @@
 
 mod table;
 
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::hint::select_unpredictable;
 
 use simopen_packet::Timestamp;
@@ -122,6 +124,15 @@ impl Session {
     }
 }
 
+impl Hash for Session {
+    /// By what it is, and not by where the tables have it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.inside(), self.remote(), self.place, self.external_port, self.originator).hash(state);
+        (self.deadline, self.armed).hash(state);
+        self.tracking.hash(state);
+    }
+}
+
 /// All sessions of a box, with the timers.
 #[derive(Clone)]
 pub(crate) struct Sessions {
@@ -132,6 +143,15 @@ pub(crate) struct Sessions {
     /// The sessions that have another port outside than inside, by their flow as it is seen inside.
     moved: FlowIndex,
     timers: Timers,
+}
+
+impl Hash for Sessions {
+    /// Whatever the order in which they were opened: the tables and timers follow from them.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut sessions: Vec<_> = self.table.iter().map(|(_, session)| session).collect();
+        sessions.sort_unstable_by_key(|session| (session.inside(), session.remote()));
+        sessions.hash(state);
+    }
 }
 
 impl Sessions {

@@ -62,7 +62,7 @@ pub(crate) struct Rules<'a> {
 }
 
 /// The tracked state of one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Tracking {
     seen: [Seen; 2],
     last: LastSegment,
@@ -72,7 +72,7 @@ pub(crate) struct Tracking {
 }
 
 /// What the box remembers of the last segment that passed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct LastSegment {
     sequence: SeqNumber,
     acknowledgment: SeqNumber,
@@ -88,14 +88,14 @@ struct LastSegment {
 }
 
 /// Whether an RFC 5961 challenge ACK is to be expected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Challenge {
     NotExpected,
     Expected,
 }
 
 /// How far the other side has taken part.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Reply {
     /// Nothing came back yet.
     Unseen,
@@ -106,7 +106,7 @@ enum Reply {
 }
 
 /// Whether SYNs have crossed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Opening {
     OneSided,
     Simultaneous,

@@ -75,7 +75,7 @@ impl TcpState {
 }
 
 /// Direction of a segment relative to the one that opened the session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub(crate) enum Direction {
     Original,
@@ -93,7 +93,7 @@ impl Direction {
 }
 
 /// What a segment is to tracking.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub(crate) enum SegmentKind {
     Syn,

@@ -15,7 +15,7 @@ const ACK_WINDOW: u32 = 66_000;
 const MAX_SCALE: u8 = 14;
 
 /// What one side sent and announced.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default, Hash, Debug)]
 pub(crate) struct Seen {
     /// End of the highest segment it sent.
     end: Sequence,
@@ -30,7 +30,7 @@ pub(crate) struct Seen {
 }
 
 /// A sequence number that starts at zero.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Sequence(SeqNumber);
 
 impl Default for Sequence {
@@ -40,7 +40,7 @@ impl Default for Sequence {
 }
 
 /// What a SYN offered.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Offer {
     /// Window scale, at most 14; 0 where not offered or not agreed.
     scale: u8,
@@ -51,7 +51,7 @@ const SCALES: u8 = 1;
 const SACKS: u8 = 2;
 
 /// What else is known of a side, one bit each.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 struct Marks(u8);
 
 const HAS_ACKNOWLEDGED: u8 = 1;
