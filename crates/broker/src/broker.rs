@@ -4,6 +4,7 @@ mod forging;
 mod signalling;
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::hash::{Hash, Hasher};
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -66,6 +67,16 @@ pub enum Timer {
     Departure,
     /// A session has lived for long enough.
     SessionExpiry,
+}
+
+impl Hash for Broker {
+    /// Its state: two brokers made alike that hash alike do the same from now on. The figures do
+    /// not matter to that.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.links, &self.peers, &self.sessions, &self.departures).hash(state);
+        (self.counter, self.generator.get_seed(), self.generator.get_word_pos()).hash(state);
+        (&self.transmits, &self.forged, &self.events).hash(state);
+    }
 }
 
 impl Broker {

@@ -23,7 +23,7 @@ const FLOWS_PER_GENERATION: usize = 32_768;
 const WORDS_PER_PACKET: u128 = 16;
 
 /// Who speaks to whom, as the packet reads on this very link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FlowKey {
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
@@ -96,7 +96,7 @@ impl FlowKey {
 }
 
 /// What is remembered of a flow on one lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FlowState {
     /// Packets seen so far.
     pub(crate) packets: u64,
@@ -106,7 +106,7 @@ pub(crate) struct FlowState {
 
 /// The flows of one lane, bounded: when a generation is full, it becomes the elder one, and the
 /// elder one before it is forgotten.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct FlowTable {
     younger: BTreeMap<FlowKey, FlowState>,
     elder: BTreeMap<FlowKey, FlowState>,

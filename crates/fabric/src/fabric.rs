@@ -2,6 +2,7 @@
 
 mod hold;
 mod hop;
+mod state;
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 

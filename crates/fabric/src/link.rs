@@ -1,7 +1,10 @@
 //! Links: what lies between two ends, for each direction apart.
 
 use alloc::{boxed::Box, collections::VecDeque};
-use core::time::Duration;
+use core::{
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use simopen_packet::Timestamp;
 
@@ -178,6 +181,16 @@ impl Lane {
         self.flights.pop_front()
     }
 
+    /// What is on its way and when it arrives.
+    pub(crate) fn flights(&self) -> impl Iterator<Item = (Timestamp, FlightId)> {
+        self.flights.iter().copied()
+    }
+
+    /// Hashes what the packets that come later depend on.
+    pub(crate) fn hash_past<H: Hasher>(&self, state: &mut H) {
+        (self.is_up, self.is_held, &self.pace, &self.usual).hash(state);
+    }
+
     /// Packets on their way.
     pub(crate) fn len(&self) -> usize {
         self.flights.len()
@@ -264,6 +277,14 @@ struct Pace {
     delay: u64,
     rate: Option<Rate>,
     chance: Option<Chance>,
+}
+
+impl Hash for Pace {
+    /// Of the past: until when the link is busy, and how many packets each flow had.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.rate.as_ref().map(|rate| rate.busy_until).hash(state);
+        self.chance.as_ref().map(|chance| &chance.flows).hash(state);
+    }
 }
 
 /// Serialization and the queue before it.

@@ -1,6 +1,9 @@
 //! What happens to a packet at a router and at a middlebox.
 
-use core::net::{IpAddr, SocketAddr};
+use core::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+};
 
 use simopen_nat::{Middlebox, Side, Verdict};
 use simopen_packet::{IcmpError, Layout, Packet, Timestamp, error_quoting};
@@ -21,6 +24,12 @@ pub(super) struct MiddleboxHop {
     outside: Option<LaneId>,
     /// The latest time that the machine was told.
     clock: Timestamp,
+}
+
+impl Hash for MiddleboxHop {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.machine, self.clock).hash(state);
+    }
 }
 
 impl MiddleboxHop {
