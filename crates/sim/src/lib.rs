@@ -6,8 +6,10 @@
 //! is not the seed's.
 #![forbid(unsafe_code)]
 
+pub mod host;
 pub mod stack;
 pub mod trial;
 
+pub use host::{DialOptions, Host, HostEvent, SocketId, Synchronized};
 pub use stack::Stack;
 pub use trial::{Carriage, Detail, Run, Trial, Violation};

@@ -1,0 +1,463 @@
+//! One connection: a socket of smoltcp, how it reads on the wire, and what its owner was told.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use simopen_packet::{Packet, SeqNumber, Syn, SynOptions, TcpFlags, Timestamp, Ttl};
+use simopen_traversal::DialOutcome;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+
+use super::dialect::Dialect;
+use super::engine::{Edit, Engine};
+use super::handshake::Handshake;
+use super::outbox::Outbox;
+use super::{HostEvent, SocketId};
+
+/// Bytes that a socket holds for its reader, and for its peer until they are acknowledged. A
+/// window never exceeds it, so no flight does.
+const BUFFER: usize = 8 * 1024;
+/// Bytes that wait for room in the socket.
+const UNSENT: usize = 1024 * 1024;
+
+/// How a connection came about.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// By a dial; `watched` ones tell of each SYN.
+    Dialled { watched: bool, shielded: bool },
+    /// By a SYN that came to a listener.
+    Accepted { listener: SocketId, syn: Option<Syn> },
+    /// By being put together outside.
+    Installed,
+}
+
+/// What both sides said when the connection was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synchronized {
+    /// The own endpoint.
+    pub local: SocketAddr,
+    /// The other one, as it is seen here.
+    pub remote: SocketAddr,
+    /// The own initial sequence number, as it left.
+    pub own: SeqNumber,
+    /// The other side's, as it came.
+    pub peer: SeqNumber,
+    /// The largest segment that the other side takes, where it said so, in bytes.
+    pub mss: Option<u16>,
+    /// The own shift count and the other side's, where windows are scaled.
+    pub window_scale: Option<[u8; 2]>,
+    /// Whether both know selective acknowledgments.
+    pub sack: bool,
+    /// Whether both send timestamps.
+    pub timestamps: bool,
+}
+
+/// What a connection may touch while it is turned.
+pub(super) struct Turn<'a> {
+    pub(super) engine: &'a mut Engine,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) events: &'a mut VecDeque<HostEvent>,
+    pub(super) now: Timestamp,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) id: SocketId,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) origin: Origin,
+    pub(super) ttl: Ttl,
+    pub(super) dialect: Dialect,
+    /// What the shim has to do until the connection is open.
+    pub(super) handshake: Option<Handshake>,
+    /// What both SYNs said, as far as they are known.
+    pub(super) said: [Option<(SeqNumber, SynOptions)>; 2],
+    pub(super) trip: RoundTrip,
+    /// When Linux last answered what it calls out of window.
+    pub(super) answered_out_of_window: Option<Timestamp>,
+    sockets: SocketSet<'static>,
+    socket: SocketHandle,
+    due: Option<Timestamp>,
+    unsent: VecDeque<u8>,
+    progress: Progress,
+    told: Told,
+    /// Whether the owner closed its half, and whether it let go of the socket.
+    closing: bool,
+    dropped: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Opening,
+    Open,
+    Over,
+}
+
+/// What the owner knows already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    readable: bool,
+    closed: bool,
+}
+
+/// The shortest round trip, of segments that were sent once (RFC 6298 §3).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RoundTrip {
+    pub(super) shortest: Option<Duration>,
+    timed: Option<(SeqNumber, Timestamp)>,
+}
+
+impl RoundTrip {
+    /// A segment that ends before `end` leaves for the first time.
+    pub(super) fn sent(&mut self, end: SeqNumber, now: Timestamp) {
+        self.timed.get_or_insert((end, now));
+    }
+
+    /// What leaves again is not timed.
+    pub(super) fn repeated(&mut self) {
+        self.timed = None;
+    }
+
+    pub(super) fn acknowledged(&mut self, acknowledgment: SeqNumber, now: Timestamp) {
+        if let Some((end, sent)) = self.timed
+            && end.at_or_precedes(acknowledgment)
+        {
+            let trip = now - sent;
+            self.shortest = Some(self.shortest.map_or(trip, |shortest| shortest.min(trip)));
+            self.timed = None;
+        }
+    }
+}
+
+impl Connection {
+    /// A connection without anything sent or received.
+    pub(super) fn new(id: SocketId, local: SocketAddr, remote: SocketAddr, origin: Origin) -> Self {
+        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+        let mut socket = Socket::new(buffer(), buffer());
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        let mut sockets = SocketSet::new(Vec::with_capacity(1));
+        let socket = sockets.add(socket);
+        Self {
+            id,
+            local,
+            remote,
+            origin,
+            ttl: Ttl::DEFAULT,
+            dialect: Dialect::verbatim(),
+            handshake: None,
+            said: [None; 2],
+            trip: RoundTrip::default(),
+            answered_out_of_window: None,
+            sockets,
+            socket,
+            due: None,
+            unsent: VecDeque::new(),
+            progress: Progress::Opening,
+            told: Told::default(),
+            closing: false,
+            dropped: false,
+        }
+    }
+
+    pub(super) fn socket(&mut self) -> &mut Socket<'static> {
+        self.sockets.get_mut(self.socket)
+    }
+
+    /// Lets the socket listen for the one SYN that is about to be fed.
+    pub(super) fn expect_syn(&mut self) {
+        let local = self.local;
+        // A fresh socket listens on any port but zero, and packets for that are dropped before.
+        let _ = self.socket().listen(local);
+    }
+
+    /// Lets the socket dial; whether it could.
+    pub(super) fn connect(&mut self, engine: &mut Engine) -> bool {
+        let (remote, local) = (self.remote, self.local);
+        let socket: &mut Socket<'static> = self.sockets.get_mut(self.socket);
+        socket.connect(engine.interface.context(), remote, local).is_ok()
+    }
+
+    /// The next packet of the socket, for the shim alone.
+    pub(super) fn draw<'a>(&mut self, engine: &'a mut Engine, now: Timestamp) -> Option<&'a [u8]> {
+        engine.draw(&mut self.sockets, now)
+    }
+
+    /// Gives the socket a packet whose answer is the shim's.
+    pub(super) fn feed(&mut self, engine: &mut Engine, packet: &[u8], now: Timestamp) {
+        engine.feed(&mut self.sockets, packet, 0, Edit::default(), now);
+    }
+
+    /// Gives the socket a packet, and sends what it answers.
+    pub(super) fn process(
+        &mut self,
+        bytes: &[u8],
+        packet: &Packet<'_>,
+        edit: Edit,
+        turn: &mut Turn<'_>,
+    ) {
+        let header = packet.ip.header_len;
+        if let Some(answer) = turn.engine.feed(&mut self.sockets, bytes, header, edit, turn.now) {
+            let mut sender = Sender::of(&mut self.dialect, &mut self.trip, self.ttl);
+            sender.send(answer, turn.outbox, turn.now);
+        }
+        self.advance(turn);
+    }
+
+    /// Sends an acknowledgment that carries nothing else.
+    pub(super) fn acknowledge(&mut self, turn: &mut Turn<'_>) {
+        let ends = [self.local, self.remote];
+        let (dialect, ttl, now) = (&self.dialect, self.ttl, turn.now);
+        turn.outbox.write(|into| dialect.acknowledge(ends, ttl, now, into));
+    }
+
+    /// A segment for this connection came.
+    pub(super) fn handle(&mut self, bytes: &[u8], packet: &Packet<'_>, turn: &mut Turn<'_>) {
+        let Some(segment) = packet.tcp() else {
+            return;
+        };
+        if self.handshake.is_some() {
+            return self.handle_opening(bytes, packet, segment, turn);
+        }
+        self.trip.acknowledged(segment.acknowledgment, turn.now);
+        if segment.flags.contains(TcpFlags::SYN) {
+            let options = SynOptions::parse(segment.options).unwrap_or_default();
+            self.said[1].get_or_insert((segment.sequence, options));
+        }
+        let edit = Edit {
+            acknowledgment: Some(self.dialect.inner(segment.acknowledgment)),
+            ..Edit::default()
+        };
+        self.process(bytes, packet, edit, turn);
+    }
+
+    /// A moment came for which this connection may have asked.
+    pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
+        if self.due.is_none_or(|due| turn.now < due) {
+            return;
+        }
+        if self.handshake.is_some() {
+            self.repeat_opening(turn);
+        }
+        self.advance(turn);
+    }
+
+    /// Sends what is due, and says what became true.
+    pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
+        if self.handshake.is_none() {
+            self.refill();
+            self.drain(turn);
+        }
+        self.settle(turn);
+        self.due = match &self.handshake {
+            Some(handshake) => Some(handshake.due()),
+            None => turn.engine.due(&self.sockets, turn.now),
+        };
+    }
+
+    /// Moves what waits into the socket, and closes it when nothing waits any more.
+    fn refill(&mut self) {
+        if self.unsent.is_empty() && !self.closing {
+            return;
+        }
+        let socket: &mut Socket<'static> = self.sockets.get_mut(self.socket);
+        while socket.can_send() {
+            let (waiting, _) = self.unsent.as_slices();
+            let Ok(moved @ 1..) = socket.send_slice(waiting) else {
+                break;
+            };
+            self.unsent.drain(..moved);
+        }
+        if self.closing && self.unsent.is_empty() {
+            socket.close();
+        }
+    }
+
+    fn drain(&mut self, turn: &mut Turn<'_>) {
+        let watched = matches!(self.origin, Origin::Dialled { watched: true, .. });
+        while let Some(packet) = turn.engine.draw(&mut self.sockets, turn.now) {
+            let mut sender = Sender::of(&mut self.dialect, &mut self.trip, self.ttl);
+            if let Some(said) = sender.send(packet, turn.outbox, turn.now) {
+                self.said[0] = Some(said);
+                if watched {
+                    let packet = turn.outbox.last().to_vec();
+                    turn.events.push_back(HostEvent::SynSent { socket: self.id, packet });
+                }
+            }
+        }
+    }
+
+    /// Says what became true.
+    fn settle(&mut self, turn: &mut Turn<'_>) {
+        let socket: &Socket<'static> = self.sockets.get(self.socket);
+        let (state, may_receive, can_receive) =
+            (socket.state(), socket.may_recv(), socket.can_recv());
+        let opening = matches!(state, State::SynSent | State::SynReceived);
+        if self.progress == Progress::Opening && !opening {
+            match state {
+                State::Closed | State::Listen => return self.fail(DialOutcome::Refused, turn),
+                State::Established
+                | State::CloseWait
+                | State::FinWait1
+                | State::FinWait2
+                | State::Closing
+                | State::LastAck
+                | State::TimeWait => self.open(turn),
+                State::SynSent | State::SynReceived => {}
+            }
+        }
+        if self.progress != Progress::Open || self.dropped {
+            self.forget_when_over(state);
+            return;
+        }
+        if can_receive && !self.told.readable {
+            self.told.readable = true;
+            turn.events.push_back(HostEvent::Readable(self.id));
+        }
+        if !may_receive && !self.told.closed {
+            self.told.closed = true;
+            turn.events.push_back(HostEvent::Closed(self.id));
+        }
+    }
+
+    fn forget_when_over(&mut self, state: State) {
+        if self.dropped && state == State::Closed {
+            self.progress = Progress::Over;
+        }
+    }
+
+    /// The connection is open.
+    pub(super) fn open(&mut self, turn: &mut Turn<'_>) {
+        self.progress = Progress::Open;
+        self.handshake = None;
+        turn.events.push_back(match &self.origin {
+            Origin::Accepted { listener, syn } => HostEvent::Accepted {
+                listener: *listener,
+                socket: self.id,
+                remote: self.remote,
+                syn: *syn,
+            },
+            Origin::Dialled { .. } => HostEvent::Established(self.id),
+            Origin::Installed => return,
+        });
+    }
+
+    /// The connection has come to nothing, or to an end.
+    pub(super) fn fail(&mut self, outcome: DialOutcome, turn: &mut Turn<'_>) {
+        let was = std::mem::replace(&mut self.progress, Progress::Over);
+        let event = match (was, &self.origin) {
+            (Progress::Open, _) => HostEvent::Reset(self.id),
+            (Progress::Opening, Origin::Dialled { .. }) => HostEvent::Failed(self.id, outcome),
+            (Progress::Opening, Origin::Accepted { .. } | Origin::Installed)
+            | (Progress::Over, _) => return,
+        };
+        if !self.dropped {
+            turn.events.push_back(event);
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.progress == Progress::Over
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.progress == Progress::Open
+    }
+
+    pub(super) const fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+        if self.closing {
+            return 0;
+        }
+        let taken = bytes.len().min(UNSENT - self.unsent.len());
+        self.unsent.extend(&bytes[..taken]);
+        self.advance(turn);
+        taken
+    }
+
+    pub(super) fn read(&mut self, into: &mut Vec<u8>, turn: &mut Turn<'_>) {
+        self.told.readable = false;
+        let socket = self.socket();
+        while socket.can_recv() {
+            let copied = socket.recv(|bytes| {
+                into.extend_from_slice(bytes);
+                (bytes.len(), bytes.len())
+            });
+            if !matches!(copied, Ok(1..)) {
+                break;
+            }
+        }
+        self.advance(turn);
+    }
+
+    /// Closes the own half, once all that was written has left.
+    pub(super) fn close(&mut self, turn: &mut Turn<'_>) {
+        self.closing = true;
+        self.advance(turn);
+    }
+
+    /// The owner lets go: what was written still leaves, and nothing is told any more.
+    pub(super) fn drop_socket(&mut self, turn: &mut Turn<'_>) {
+        self.dropped = true;
+        if self.progress == Progress::Open {
+            self.close(turn);
+        } else {
+            self.progress = Progress::Over;
+        }
+    }
+
+    pub(super) fn synchronized(&self) -> Option<Synchronized> {
+        let [Some((own, offered)), Some((peer, answered))] = self.said else {
+            return None;
+        };
+        Some(Synchronized {
+            local: self.local,
+            remote: self.remote,
+            own,
+            peer,
+            mss: answered.mss,
+            window_scale: offered.window_scale.zip(answered.window_scale).map(|(a, b)| [a, b]),
+            sack: offered.sack_permitted && answered.sack_permitted,
+            timestamps: offered.timestamps.is_some() && answered.timestamps.is_some(),
+        })
+    }
+}
+
+/// Puts packets of smoltcp on the wire.
+struct Sender<'a> {
+    dialect: &'a mut Dialect,
+    trip: &'a mut RoundTrip,
+    ttl: Ttl,
+}
+
+impl<'a> Sender<'a> {
+    fn of(dialect: &'a mut Dialect, trip: &'a mut RoundTrip, ttl: Ttl) -> Self {
+        Self { dialect, trip, ttl }
+    }
+
+    /// Sends a packet of smoltcp; gives back sequence number and options, if it is a SYN.
+    fn send(
+        &mut self,
+        bytes: &[u8],
+        outbox: &mut Outbox,
+        now: Timestamp,
+    ) -> Option<(SeqNumber, SynOptions)> {
+        let packet = Packet::parse(bytes).ok()?;
+        let segment = packet.tcp()?;
+        let end = self.dialect.outer(segment.sequence) + segment.segment_len();
+        if segment.segment_len() > 0 {
+            if self.dialect.next.precedes(end) {
+                self.trip.sent(end, now);
+            } else {
+                self.trip.repeated();
+            }
+        }
+        outbox.write(|into| self.dialect.write(&packet, segment, self.ttl, now, into));
+        let options = SynOptions::parse(segment.options).unwrap_or_default();
+        segment.flags.contains(TcpFlags::SYN).then_some((segment.sequence, options))
+    }
+}
