@@ -47,6 +47,8 @@ pub use self::wiring::World;
 use self::fault::Fault;
 use self::reader::{Table, with_document};
 use crate::boxes::NamedBox;
+use crate::cell::{Cell, Way};
+use crate::conditions::Conditions;
 use crate::network::Network;
 
 /// What a file describes.
@@ -157,7 +159,20 @@ impl Scenario {
         [attempt.from, attempt.to].map(|end| self.boxes_towards(end, attempt.broker))
     }
 
-    /// The same for the host that asks and the one that runs the proxy, on their way to the third.
+    /// One way of an attempt as a cell: its runs' seeds follow from this, and from the seed.
+    #[must_use]
+    pub fn cell(&self, attempt: &Attempt, way: &Way) -> Cell {
+        let conditions = Conditions {
+            skew_a: attempt.skew[0],
+            skew_b: attempt.skew[1],
+            ..Conditions::with_leg(self.leg(attempt))
+        };
+        let boxes = self.boxes(attempt);
+        Cell { boxes, way: way.clone(), forging: attempt.forging, conditions }
+    }
+
+    /// As [`Self::boxes`], for the host that asks and the one that runs the proxy on their way to the
+    /// third.
     #[must_use]
     pub fn boxes_of_tunnel(&self, tunnel: &Tunnel) -> [NamedBox; 2] {
         [(tunnel.from, tunnel.through), (tunnel.through, tunnel.to)]

@@ -68,14 +68,7 @@ impl ScenarioResults {
         let mut all = Self { results, names: Vec::new() };
         for attempt in &scenario.attempts {
             let cells = attempt.ways.iter().map(|way| {
-                let conditions = Conditions {
-                    skew_a: attempt.skew[0],
-                    skew_b: attempt.skew[1],
-                    ..Conditions::with_leg(scenario.leg(attempt))
-                };
-                let boxes = scenario.boxes(attempt);
-                let cell = Cell { boxes, way: way.clone(), forging: attempt.forging, conditions };
-                (cell, prediction(&attempt.name, attempt.expect))
+                (scenario.cell(attempt, way), prediction(&attempt.name, attempt.expect))
             });
             let runs = runs.unwrap_or(attempt.runs);
             all.add(&attempt.name, cells.collect(), runs, &mut |way, job| {

@@ -53,6 +53,20 @@ pub struct Job {
     pub seed: u64,
 }
 
+/// The seed of the [`Job`] for the nth slot of a cell, in a schedule of that seed.
+#[must_use]
+pub fn seed_of(cell: &Cell, nth: u32, seed: u64) -> u64 {
+    seed_of_slot(seed_of_cell(cell, seed), nth)
+}
+
+fn seed_of_cell(cell: &Cell, seed: u64) -> u64 {
+    mixed(seed ^ fingerprint(cell))
+}
+
+const fn seed_of_slot(cell: u64, nth: u32) -> u64 {
+    mixed(cell ^ mixed(nth as u64))
+}
+
 /// How far a schedule has come, in slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -85,7 +99,7 @@ impl Schedule {
         let plans: Vec<_> = cells
             .into_iter()
             .map(|(cell, prediction)| Plan {
-                seed: mixed(seed ^ fingerprint(&cell)),
+                seed: seed_of_cell(&cell, seed),
                 cell,
                 prediction,
                 runs,
@@ -140,7 +154,7 @@ impl Schedule {
         plan.slots.resize_with(plan.wanted().max(had), Slot::default);
         let new = (had..plan.slots.len()).map(|nth| {
             let nth = u32::try_from(nth).unwrap_or(u32::MAX);
-            Job { cell, nth, seed: mixed(plan.seed ^ mixed(u64::from(nth))) }
+            Job { cell, nth, seed: seed_of_slot(plan.seed, nth) }
         });
         self.ready.extend(new);
     }

@@ -12,7 +12,7 @@ use simopen_scenario::conditions::Conditions;
 use simopen_scenario::prediction::{Expect, Prediction};
 use simopen_scenario::result::{CellResult, Verdict};
 use simopen_scenario::run::{Delivered, Outcome, PacketsSent, Phases, RunRecord, Void};
-use simopen_scenario::schedule::{AFTER_SURPRISE, Job, MOST_RUNS, MOST_TRIES, Schedule};
+use simopen_scenario::schedule::{AFTER_SURPRISE, Job, MOST_RUNS, MOST_TRIES, Schedule, seed_of};
 
 const RUNS: u32 = 3;
 
@@ -53,6 +53,15 @@ fn run(seed: u64, success: bool) -> RunRecord {
 
 fn void(seed: u64) -> RunRecord {
     RunRecord { void: Some(Void::JournalIncomplete), ..run(seed, true) }
+}
+
+#[test]
+fn the_seed_of_a_run_is_found_without_a_schedule() {
+    let mut schedule = Schedule::with_predictions([(cell(5), None), (cell(6), None)], RUNS, 9);
+    while let Some(job) = schedule.next_job() {
+        let cell = [cell(5), cell(6)][job.cell].clone();
+        assert_eq!(job.seed, seed_of(&cell, job.nth, 9));
+    }
 }
 
 /// Makes all runs of one cell, one after the other.
