@@ -10,6 +10,7 @@ pub mod html;
 pub mod junit;
 pub mod ladder;
 pub mod markup;
+pub mod population;
 pub mod svg;
 pub mod text;
 mod words;

@@ -35,36 +35,63 @@ pub fn page(results: &Results) -> String {
     text
 }
 
-/// Everything up to the first section. The policy in it forbids whatever this page has no need of,
-/// should some hostile name get past the escaping after all.
+/// Everything up to the first section.
 fn head(results: &Results) -> String {
-    let (headline, subtitle) = (svg::headline(results), svg::subtitle(results));
-    let mut text = format!(
-        "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" \
-         content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <meta name=\"color-scheme\" content=\"light dark\"/>\n\
-         <title>simopen: {0}</title>\n<style>{1}{2}{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>{0}</h1>\n<p class=\"lead\">{3}.</p>\n",
-        Escaped(&headline),
-        svg::STYLE,
-        ladder::STYLE,
-        Escaped(&subtitle)
-    );
-    if !results.complete {
-        text.push_str(
-            "<p class=\"warning\"><strong>Incomplete.</strong> The experiment was broken off; \
-             what was not run is marked so.</p>\n",
-        );
+    Opening {
+        headline: &svg::headline(results),
+        lead: &svg::subtitle(results),
+        style: ladder::STYLE,
+        complete: results.complete,
+        seed: results.seed,
+        command: &results.command,
     }
-    let _ = writeln!(
-        text,
-        "<p>This repeats it (seed {}):</p>\n<pre class=\"command\"><code>{}</code></pre>",
-        results.seed,
-        Escaped(&results.command)
-    );
-    text
+    .text()
+}
+
+/// How every page begins.
+pub(super) struct Opening<'o> {
+    pub(super) headline: &'o str,
+    /// What it was, in one line.
+    pub(super) lead: &'o str,
+    /// Style beside that of all pages.
+    pub(super) style: &'o str,
+    pub(super) complete: bool,
+    pub(super) seed: u64,
+    /// The command that repeats it.
+    pub(super) command: &'o str,
+}
+
+impl Opening<'_> {
+    /// The policy in it forbids whatever a page has no need of, should some hostile name get past
+    /// the escaping after all.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+             <meta http-equiv=\"Content-Security-Policy\" \
+             content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+             <meta name=\"color-scheme\" content=\"light dark\"/>\n\
+             <title>simopen: {0}</title>\n<style>{1}{2}{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <h1>{0}</h1>\n<p class=\"lead\">{3}.</p>\n",
+            Escaped(self.headline),
+            svg::STYLE,
+            self.style,
+            Escaped(self.lead)
+        );
+        if !self.complete {
+            text.push_str(
+                "<p class=\"warning\"><strong>Incomplete.</strong> The experiment was broken off; \
+                 what was not run is marked so.</p>\n",
+            );
+        }
+        let _ = writeln!(
+            text,
+            "<p>This repeats it (seed {}):</p>\n<pre class=\"command\"><code>{}</code></pre>",
+            self.seed,
+            Escaped(self.command)
+        );
+        text
+    }
 }
 
 /// The figures that matter most.

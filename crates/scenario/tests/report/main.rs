@@ -4,4 +4,5 @@
 mod difference;
 mod fixture;
 mod hostile;
+mod population;
 mod structure;
