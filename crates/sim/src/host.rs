@@ -9,8 +9,10 @@ mod connection;
 mod dialect;
 mod engine;
 mod handshake;
+mod icmp;
 mod install;
 mod outbox;
+mod synchronized;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use simopen_packet::{Entropy, Packet, Syn, SynAck, TcpFlags, Timestamp, Transport, Ttl};
+use simopen_packet::{Entropy, IcmpMessage, Packet, Syn, SynAck, TcpFlags, Timestamp, Transport, Ttl};
 use simopen_traversal::DialOutcome;
 
 pub use self::connection::Synchronized;
@@ -180,7 +182,7 @@ impl Host {
         let id = self.number();
         let origin = Origin::Dialled { watched: options.watch, shielded: options.icmp_shield };
         let taken = self.find(local, remote).is_some() || self.connections.len() >= CONNECTIONS;
-        let mut connection = Box::new(Connection::new(id, local, remote, origin));
+        let mut connection = Box::new(Connection::new(id, [local, remote], origin, self.stack));
         connection.ttl = options.ttl.unwrap_or(Ttl::DEFAULT);
         if taken || !connection.connect(&mut self.engine) {
             self.events.push_back(HostEvent::Failed(id, DialOutcome::LocalError));
@@ -235,7 +237,7 @@ impl Host {
         if self.find(local, remote).is_some() || self.connections.len() >= CONNECTIONS {
             return id;
         }
-        let mut connection = Box::new(Connection::new(id, local, remote, Origin::Installed));
+        let mut connection = Box::new(Connection::new(id, [local, remote], Origin::Installed, self.stack));
         if !connection.connect(&mut self.engine) {
             return id;
         }
@@ -324,7 +326,17 @@ impl Host {
         }
         match view.transport {
             Transport::Tcp(_) => self.handle_segment(packet, &view, now),
-            Transport::Icmp(_) | Transport::Other | Transport::Fragment => {}
+            Transport::Icmp(message) => self.handle_icmp(&message, now),
+            Transport::Other | Transport::Fragment => {}
+        }
+    }
+
+    fn handle_icmp(&mut self, message: &IcmpMessage<'_>, now: Timestamp) {
+        if let Some(quoted) = &message.quoted
+            && let Some(at) = self.find(quoted.source, quoted.destination)
+        {
+            let kind = message.kind;
+            self.at(at, now, |connection, turn| connection.handle_icmp(kind, quoted, turn));
         }
     }
 
@@ -369,7 +381,7 @@ impl Host {
         }
         let id = self.number();
         let origin = Origin::Accepted { listener, syn: Some(syn) };
-        let mut connection = Box::new(Connection::new(id, syn.destination, syn.source, origin));
+        let mut connection = Box::new(Connection::new(id, [syn.destination, syn.source], origin, self.stack));
         let chance = self.chance.next_u32();
         let stack = self.stack;
         let mut turn = self.turn(now);

@@ -14,6 +14,7 @@ use super::engine::{Edit, Engine};
 use super::handshake::Handshake;
 use super::outbox::Outbox;
 use super::{HostEvent, SocketId};
+use crate::stack::Stack;
 
 /// Bytes that a socket holds for its reader, and for its peer until they are acknowledged. A
 /// window never exceeds it, so no flight does.
@@ -67,6 +68,7 @@ pub(super) struct Connection {
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) origin: Origin,
+    stack: Stack,
     pub(super) ttl: Ttl,
     pub(super) dialect: Dialect,
     /// What the shim has to do until the connection is open.
@@ -132,11 +134,20 @@ impl RoundTrip {
 
 impl Connection {
     /// A connection without anything sent or received.
-    pub(super) fn new(id: SocketId, local: SocketAddr, remote: SocketAddr, origin: Origin) -> Self {
+    pub(super) fn new(
+        id: SocketId,
+        [local, remote]: [SocketAddr; 2],
+        origin: Origin,
+        stack: Stack,
+    ) -> Self {
         let buffer = || SocketBuffer::new(vec![0; BUFFER]);
         let mut socket = Socket::new(buffer(), buffer());
         socket.set_ack_delay(None);
         socket.set_nagle_enabled(false);
+        if stack == Stack::Linux || matches!(origin, Origin::Installed) {
+            // Room for the option, where it is agreed; what it says is the dialect's.
+            socket.set_tsval_generator(Some(|| 0));
+        }
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let socket = sockets.add(socket);
         Self {
@@ -144,6 +155,7 @@ impl Connection {
             local,
             remote,
             origin,
+            stack,
             ttl: Ttl::DEFAULT,
             dialect: Dialect::verbatim(),
             handshake: None,
@@ -207,9 +219,18 @@ impl Connection {
 
     /// Sends an acknowledgment that carries nothing else.
     pub(super) fn acknowledge(&mut self, turn: &mut Turn<'_>) {
+        self.acknowledge_twice(None, turn);
+    }
+
+    /// The same, with what came twice.
+    pub(super) fn acknowledge_twice(
+        &mut self,
+        twice: Option<[SeqNumber; 2]>,
+        turn: &mut Turn<'_>,
+    ) {
         let ends = [self.local, self.remote];
         let (dialect, ttl, now) = (&self.dialect, self.ttl, turn.now);
-        turn.outbox.write(|into| dialect.acknowledge(ends, ttl, now, into));
+        turn.outbox.write(|into| dialect.acknowledge(ends, ttl, twice, now, into));
     }
 
     /// A segment for this connection came.
@@ -219,6 +240,9 @@ impl Connection {
         };
         if self.handshake.is_some() {
             return self.handle_opening(bytes, packet, segment, turn);
+        }
+        if self.stack == Stack::Linux {
+            return self.handle_synchronized(bytes, packet, segment, turn);
         }
         self.trip.acknowledged(segment.acknowledgment, turn.now);
         if segment.flags.contains(TcpFlags::SYN) {
@@ -359,10 +383,6 @@ impl Connection {
 
     pub(super) fn is_over(&self) -> bool {
         self.progress == Progress::Over
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.progress == Progress::Open
     }
 
     pub(super) const fn due(&self) -> Option<Timestamp> {

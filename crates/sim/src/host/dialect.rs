@@ -4,7 +4,7 @@
 //! timestamps that is the same for all sockets. The wire has what the SYN said.
 
 use simopen_packet::{
-    Packet, SeqNumber, SynOptions, TcpBuilder, TcpFlags, TcpSegment, Timestamp, Timestamps, Ttl,
+    Packet, SeqNumber, TcpBuilder, TcpFlags, TcpSegment, Timestamp, Timestamps, Ttl,
     option_kind,
 };
 use std::net::SocketAddr;
@@ -135,15 +135,16 @@ impl Dialect {
             return header.emit(segment.options, segment.payload, into).ok();
         }
         let mut options = [0; 40];
-        let length = self.options(segment.options, now, &mut options);
+        let length = self.options(blocks(segment.options), now, &mut options);
         header.emit(&options[..length], segment.payload, into).ok()
     }
 
-    /// Writes an acknowledgment that carries nothing else.
+    /// Writes an acknowledgment that carries nothing else but what came twice.
     pub(super) fn acknowledge(
         &self,
         [local, remote]: [SocketAddr; 2],
         ttl: Ttl,
+        twice: Option<[SeqNumber; 2]>,
         now: Timestamp,
         into: &mut [u8],
     ) -> Option<usize> {
@@ -156,29 +157,36 @@ impl Dialect {
             flags: TcpFlags::ACK,
             window: self.window,
         };
+        let mut block = [0; 8];
+        if let Some([start, end]) = twice {
+            block[..4].copy_from_slice(&start.0.to_be_bytes());
+            block[4..].copy_from_slice(&end.0.to_be_bytes());
+        }
         let mut options = [0; 40];
-        let length = self.options(&[], now, &mut options);
+        let blocks = if twice.is_some() { &block[..] } else { &[] };
+        let length = self.options(blocks, now, &mut options);
         header.emit(&options[..length], &[], into).ok()
     }
 
-    /// The options of a segment that is no SYN, laid out as Linux does: timestamps, then blocks.
-    fn options(&self, inner: &[u8], now: Timestamp, into: &mut [u8; 40]) -> usize {
+    /// The options of a segment that is no SYN, laid out as Linux does: timestamps, then blocks
+    /// that were taken out of order.
+    fn options(&self, blocks: &[u8], now: Timestamp, into: &mut [u8; 40]) -> usize {
         let mut at = 0;
         if let Some(clock) = self.timestamps {
-            let option = SynOptions::new(None, None, false, Some(clock.option(now)));
-            at = option.emit(into).unwrap_or(0);
+            let Timestamps { value, echo } = clock.option(now);
+            into[..4].copy_from_slice(&[1, 1, option_kind::TIMESTAMPS, 10]);
+            into[4..8].copy_from_slice(&value.to_be_bytes());
+            into[8..12].copy_from_slice(&echo.to_be_bytes());
+            at = 12;
         }
-        let read = SynOptions::parse(inner).unwrap_or_default();
-        let blocks = read.unknown().find(|(kind, _)| *kind == SACK);
-        if let Some((_, blocks)) = blocks.filter(|_| self.sack) {
-            let end = at + 4 + blocks.len();
-            if let Some(room) = into.get_mut(at..end) {
-                let no_operation = option_kind::NO_OPERATION;
-                let length = blocks.len() as u8 + 2;
-                room[..4].copy_from_slice(&[no_operation, no_operation, SACK, length]);
-                room[4..].copy_from_slice(blocks);
-                at = end;
-            }
+        let end = at + 4 + blocks.len();
+        if let Some(room) = into.get_mut(at..end)
+            && self.sack
+            && !blocks.is_empty()
+        {
+            room[..4].copy_from_slice(&[1, 1, SACK, blocks.len() as u8 + 2]);
+            room[4..].copy_from_slice(blocks);
+            at = end;
         }
         at
     }
@@ -186,3 +194,12 @@ impl Dialect {
 
 /// Selective acknowledgment (RFC 2018 §3).
 const SACK: u8 = 5;
+
+/// The blocks among the options of smoltcp.
+fn blocks(options: &[u8]) -> &[u8] {
+    // Smoltcp writes them first, or behind nothing.
+    match *options {
+        [SACK, length, ref rest @ ..] => rest.get(..usize::from(length).saturating_sub(2)).unwrap_or(&[]),
+        _ => &[],
+    }
+}

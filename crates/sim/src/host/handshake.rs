@@ -62,6 +62,11 @@ enum Stage {
 }
 
 impl Handshake {
+    /// The own initial sequence number.
+    pub(super) const fn sequence(&self) -> SeqNumber {
+        self.own.sequence
+    }
+
     pub(super) const fn due(&self) -> Timestamp {
         self.due
     }
@@ -214,7 +219,7 @@ impl Connection {
         };
         self.dialect.sack = options.sack_permitted;
         self.dialect.taken = syn.sequence + 1;
-        self.dialect.window = u16::MAX;
+        self.dialect.window = SYN_WINDOW[0] >> self.dialect.window_scale;
         let clock = self.dialect.timestamps;
         self.dialect.timestamps = clock
             .zip(options.timestamps)

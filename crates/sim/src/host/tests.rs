@@ -4,7 +4,7 @@ mod wire;
 
 use simopen_traversal::DialOutcome;
 
-use self::wire::{A, B, Wire, endpoint};
+use self::wire::{B, Wire, endpoint};
 use super::*;
 
 #[test]
