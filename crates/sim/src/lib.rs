@@ -7,8 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod host;
+mod lines;
+mod peer;
+mod server;
 pub mod stack;
 pub mod trial;
+mod world;
 
 pub use host::{DialOptions, Host, HostEvent, SocketId, Synchronized};
 pub use stack::Stack;

@@ -1,14 +1,24 @@
 //! One attempt in a network, in virtual time, and what came of it.
 
+mod conduct;
+mod invariants;
+
 use std::time::Duration;
 
 use simopen_protocol::technique::Technique;
+use simopen_scenario::cell::{Cell, Way};
+use simopen_scenario::incident::Incident;
+use simopen_scenario::network::Network;
 use simopen_scenario::run::RunRecord;
 
+use self::conduct::conduct;
 use crate::stack::Stack;
 
 /// Bytes each way, before the broker is cut off and after.
 const BYTES: [usize; 2] = [4 * 1024, 1024];
+
+/// How long a login may take: three SYNs are sent in it.
+const LOGIN: Duration = Duration::from_secs(4);
 
 /// What is tried between two hosts of a network.
 #[derive(Debug, Clone)]
@@ -29,10 +39,14 @@ pub struct Trial {
     pub icmp_shield: bool,
     /// What carries control documents.
     pub carriage: Carriage,
+    /// How long a login may take.
+    pub login_timeout: Duration,
     /// Bytes that go each way, and are compared, once the connection is confirmed.
     pub bytes: usize,
     /// Bytes that go each way after the broker has been cut off.
     pub bytes_after_cut: usize,
+    /// What happens to the network meanwhile, in the order of time.
+    pub meanwhile: Vec<Incident>,
     /// When, since the request, a connection that was proven direct has to carry bytes once more.
     pub hold: Option<Duration>,
     /// How much is told of it.
@@ -53,11 +67,39 @@ impl Trial {
             stack: Stack::Linux,
             icmp_shield: true,
             carriage: Carriage::Bytes,
+            login_timeout: LOGIN,
             bytes: BYTES[0],
             bytes_after_cut: BYTES[1],
+            meanwhile: Vec::new(),
             hold: None,
             detail: Detail::Record,
         }
+    }
+
+    /// What a cell of a matrix tries, in its star. `None` where that is somebody else's program:
+    /// the hosts here run none.
+    #[must_use]
+    pub fn of_cell(cell: &Cell) -> Option<Self> {
+        let Way::Own(technique) = cell.way else { return None };
+        let conditions = &cell.conditions;
+        Some(Self {
+            forging: cell.forging,
+            leg: conditions.leg,
+            start_skew: [conditions.skew_a, conditions.skew_b],
+            login_timeout: conditions.login_timeout(),
+            ..Self::new(technique)
+        })
+    }
+
+    /// Makes the attempt. All chance that is not the network's own follows from `seed` too: the
+    /// same network and seed give the same run.
+    ///
+    /// # Panics
+    ///
+    /// If the network lacks one of the three hosts, or one of them has no address.
+    #[must_use]
+    pub fn make(&self, network: Network, seed: u64) -> Run {
+        conduct(self, network, seed)
     }
 }
 

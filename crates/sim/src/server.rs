@@ -1,0 +1,171 @@
+//! The broker's service, without IO.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use simopen_broker::{Broker, Event, Forged, LinkId, LinkOrigin, PathEstimate, Transmit};
+use simopen_packet::Timestamp;
+use simopen_protocol::control::{ControlError, Message};
+
+use crate::host::{HostEvent, SocketId};
+use crate::lines::Lines;
+use crate::trial::Carriage;
+use crate::world::Context;
+
+/// The one who owns the broker machine and turns it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    machine: Broker,
+    lines: Lines,
+    links: BTreeMap<LinkId, SocketId>,
+    ids: BTreeMap<SocketId, LinkId>,
+    next_link: u64,
+    /// What it told.
+    pub(crate) events: Vec<Event>,
+    /// What it sent in other names.
+    pub(crate) forged: Vec<Forged>,
+}
+
+impl Server {
+    pub(crate) fn new(machine: Broker, carriage: Carriage) -> Self {
+        Self {
+            machine,
+            lines: Lines::new(carriage),
+            links: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            next_link: 0,
+            events: Vec::new(),
+            forged: Vec::new(),
+        }
+    }
+
+    /// Begins to listen.
+    pub(crate) fn listen(local: SocketAddr, context: &mut Context<'_>) {
+        context.host.listen(local);
+    }
+
+    /// The documents that it sends beside the network.
+    pub(crate) const fn lines(&mut self) -> &mut Lines {
+        &mut self.lines
+    }
+
+    /// Takes what happened at the host.
+    pub(crate) fn handle_event(&mut self, event: &HostEvent, context: &mut Context<'_>) {
+        match event {
+            HostEvent::Accepted { socket, remote, syn, .. } => {
+                self.next_link += 1;
+                let id = LinkId(self.next_link);
+                self.lines.accepted(*socket);
+                self.links.insert(id, *socket);
+                self.ids.insert(*socket, id);
+                let origin = LinkOrigin { remote: *remote, syn: *syn };
+                self.machine.handle_link(id, origin, context.now);
+            }
+            HostEvent::Readable(socket) => self.read(*socket, context),
+            HostEvent::Closed(socket) | HostEvent::Reset(socket) => {
+                if let Some(id) = self.ids.get(socket) {
+                    self.close(*id, context);
+                }
+            }
+            HostEvent::Established(_)
+            | HostEvent::Failed(..)
+            | HostEvent::SynSent { .. }
+            | HostEvent::Swallowed(_) => return,
+        }
+        self.turn(context);
+    }
+
+    /// Takes a document that came beside the network.
+    pub(crate) fn handle_message(
+        &mut self,
+        socket: SocketId,
+        message: Message,
+        context: &mut Context<'_>,
+    ) {
+        self.hear(socket, Ok(message), context);
+        self.turn(context);
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        self.turn(context);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.machine.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Closes all links, and says whether the broker then holds nothing any more.
+    pub(crate) fn stop(&mut self, now: Timestamp) -> bool {
+        for id in std::mem::take(&mut self.links).into_keys() {
+            self.machine.handle_link_closed(id, now);
+        }
+        self.machine.is_idle()
+    }
+
+    fn read(&mut self, socket: SocketId, context: &mut Context<'_>) {
+        self.lines.read(socket, context);
+        while let Some(message) = self.lines.poll(socket) {
+            self.hear(socket, message, context);
+            self.turn(context);
+        }
+    }
+
+    fn hear(
+        &mut self,
+        socket: SocketId,
+        message: Result<Message, ControlError>,
+        context: &mut Context<'_>,
+    ) {
+        let Some(&id) = self.ids.get(&socket) else { return };
+        let round_trip = context.host.round_trip(socket).unwrap_or_default();
+        self.machine.handle_path(id, PathEstimate { round_trip });
+        match message {
+            Ok(Message::Request(request)) => {
+                context.log.tell(context.now, context.name, || format!("hears {request:?}"));
+                self.machine.handle_request(id, request, context.now);
+            }
+            Ok(Message::Response(_) | Message::Notification(_)) => {
+                self.machine.handle_malformed(id, ControlError::UnknownRoot);
+            }
+            Err(error) => self.machine.handle_malformed(id, error),
+        }
+    }
+
+    /// Turns the machine, and does what it wants done.
+    fn turn(&mut self, context: &mut Context<'_>) {
+        self.machine.handle_timeout(context.now);
+        // It gives packets out only where forging is switched on.
+        while let Some(forged) = self.machine.poll_forge() {
+            context.host.emit(forged.packet());
+            self.forged.push(forged);
+        }
+        while let Some(transmit) = self.machine.poll_transmit() {
+            match transmit {
+                Transmit::Message(id, message) => self.write(id, message, context),
+                Transmit::Close(id) => self.close(id, context),
+            }
+        }
+        while let Some(event) = self.machine.poll_event() {
+            context.log.tell(event.at, context.name, || format!("{:?}", event.what));
+            self.events.push(event);
+        }
+        self.lines.flush(context);
+    }
+
+    fn write(&mut self, id: LinkId, message: Message, context: &mut Context<'_>) {
+        let Some(&socket) = self.links.get(&id) else { return };
+        if self.machine.is_logged_in(id) {
+            self.lines.allow_large_frames(socket);
+        }
+        self.lines.send(socket, message, context);
+    }
+
+    fn close(&mut self, id: LinkId, context: &mut Context<'_>) {
+        if let Some(socket) = self.links.remove(&id) {
+            self.ids.remove(&socket);
+            self.lines.close(socket, context);
+        }
+        self.machine.handle_link_closed(id, context.now);
+    }
+}
