@@ -1,0 +1,4 @@
+//! Whole attempts in virtual time.
+
+mod field;
+mod matrix;
