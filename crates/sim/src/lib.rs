@@ -8,7 +8,10 @@
 
 pub mod host;
 mod lines;
+pub mod matrix;
+mod parallel;
 mod peer;
+pub mod scenario_run;
 mod server;
 pub mod stack;
 pub mod trial;
