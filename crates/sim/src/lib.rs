@@ -11,6 +11,7 @@ mod lines;
 pub mod matrix;
 mod parallel;
 mod peer;
+pub mod population;
 pub mod scenario_run;
 mod server;
 pub mod stack;
