@@ -6,6 +6,7 @@
 //! is not the seed's.
 #![forbid(unsafe_code)]
 
+pub mod explore;
 pub mod host;
 mod lines;
 pub mod matrix;
@@ -18,6 +19,7 @@ pub mod stack;
 pub mod trial;
 mod world;
 
+pub use explore::{Exploration, Explored, Script};
 pub use host::{DialOptions, Host, HostEvent, SocketId, Synchronized};
 pub use stack::Stack;
 pub use trial::{Carriage, Detail, Run, Trial, Violation};

@@ -1,6 +1,7 @@
 //! The broker's service, without IO.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
 use simopen_broker::{Broker, Event, Forged, LinkId, LinkOrigin, PathEstimate, Transmit};
@@ -37,6 +38,11 @@ impl Server {
             events: Vec::new(),
             forged: Vec::new(),
         }
+    }
+
+    /// Hashes its state, that of its host left out.
+    pub(crate) fn hash_state(&self, state: &mut impl Hasher) {
+        (&self.machine, &self.links).hash(state);
     }
 
     /// Begins to listen.

@@ -3,6 +3,8 @@
 mod conduct;
 mod invariants;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use simopen_protocol::technique::Technique;
@@ -12,6 +14,7 @@ use simopen_scenario::network::Network;
 use simopen_scenario::run::RunRecord;
 
 use self::conduct::conduct;
+use crate::explore::walk::Walk;
 use crate::stack::Stack;
 
 /// Bytes each way, before the broker is cut off and after.
@@ -99,7 +102,13 @@ impl Trial {
     /// If the network lacks one of the three hosts, or one of them has no address.
     #[must_use]
     pub fn make(&self, network: Network, seed: u64) -> Run {
-        conduct(self, network, seed)
+        conduct(self, network, seed, None)
+    }
+
+    /// Makes the attempt, in which `walk` says what arrives next once it was asked for. Where the
+    /// rest is known the run is not made to its end, and tells of its beginning only.
+    pub(crate) fn make_along(&self, network: Network, seed: u64, walk: &Rc<RefCell<Walk>>) -> Run {
+        conduct(self, network, seed, Some(walk))
     }
 }
 

@@ -6,9 +6,12 @@
 
 mod exchange;
 mod log;
+mod still;
 mod streams;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use simopen_fabric::{Fabric, FabricEvent, PortId};
@@ -20,7 +23,9 @@ use simopen_scenario::seed::entropy_of;
 
 pub(crate) use self::exchange::{Exchange, Exchanged};
 pub(crate) use self::log::Log;
+use self::still::{Came, Stepped};
 use self::streams::{Document, Streams, Towards};
+use crate::explore::walk::Walk;
 use crate::host::{Host, SocketId};
 use crate::lines::LineNumber;
 use crate::peer::Peer;
@@ -54,6 +59,8 @@ pub(crate) struct World {
     /// Everything that the network noted.
     pub(crate) journal: Vec<FabricEvent>,
     pub(crate) log: Log,
+    /// Who says what arrives next, where it is not the time.
+    walk: Option<Rc<RefCell<Walk>>>,
 }
 
 /// A host at its port.
@@ -66,11 +73,13 @@ pub(crate) struct Station {
     /// When the host has something to do, and who uses it.
     host_due: Option<Timestamp>,
     user_due: Option<Timestamp>,
+    /// A hash of what came to it, where somebody says what arrives next.
+    history: u64,
 }
 
 impl Station {
     pub(crate) fn new(host: Host, name: String, port: PortId) -> Self {
-        Self { host, name, port, is_stirred: false, host_due: None, user_due: None }
+        Self { host, name, port, is_stirred: false, host_due: None, user_due: None, history: 0 }
     }
 }
 
@@ -116,6 +125,7 @@ impl World {
             steps: Vec::new(),
             journal: Vec::new(),
             log,
+            walk: None,
         }
     }
 
@@ -133,6 +143,7 @@ impl World {
         let station = &mut self.stations[self.places[place]];
         if exchange.turn(socket, &mut station.host, self.now) {
             station.is_stirred = true;
+            self.remember(self.places[place], Came::Bytes);
         }
     }
 
@@ -187,6 +198,11 @@ impl World {
             if self.is_stirred() {
                 continue;
             }
+            match self.step_still() {
+                Stepped::On => continue,
+                Stepped::Quiet => {}
+                Stepped::Over => return false,
+            }
             match self.next_deadline() {
                 Some(next) if next <= until => self.advance(next),
                 Some(_) | None => {
@@ -230,11 +246,14 @@ impl World {
     fn time_out(&mut self, number: usize) {
         let now = self.now;
         let station = &mut self.stations[number];
-        if station.host_due.is_some_and(|due| due <= now) {
+        let (host, user) = (station.host_due, station.user_due);
+        if host.is_some_and(|due| due <= now) {
             station.host.handle_timeout(now);
             station.is_stirred = true;
+            self.remember(number, Came::Timeout);
         }
-        if station.user_due.is_some_and(|due| due <= now) {
+        if user.is_some_and(|due| due <= now) {
+            self.remember(number, Came::Timeout);
             match self.user(number) {
                 Some(User::Peer(place)) => self.with_peer(place, Peer::handle_timeout),
                 Some(User::Broker) => self.with_server(Server::handle_timeout),
@@ -255,6 +274,7 @@ impl World {
                 if let Some(number) = found {
                     let station = &mut self.stations[number];
                     station.host.handle_packet(delivery.packet.as_slice(), self.now);
+                    self.remember(number, Came::Packet(delivery.packet.as_slice()));
                     self.turn(number);
                 }
                 self.fabric.recycle(delivery.packet);
@@ -347,11 +367,25 @@ impl World {
             Towards::Peer => peers[peer_of(document.line)].lines().by_number(document.line),
             Towards::Broker => server.lines().by_number(document.line),
         };
-        let Some(document) = streams.poll(*now, |document| end(document).is_some()) else {
-            return false;
-        };
-        let Some(socket) = end(&document) else { return false };
+        let document = streams.poll(*now, |document| end(document).is_some());
+        document.is_some_and(|document| self.hand_over(document))
+    }
+
+    /// Where the line of a document ends, if it is known there.
+    fn end_of(&mut self, line: LineNumber, towards: Towards) -> Option<SocketId> {
+        match towards {
+            Towards::Peer => self.peers[peer_of(line)].lines().by_number(line),
+            Towards::Broker => self.server.lines().by_number(line),
+        }
+    }
+
+    /// Hands a document to whom it is for, if that one knows its line.
+    fn hand_over(&mut self, document: Document) -> bool {
         let Document { line, towards, message } = document;
+        let Some(socket) = self.end_of(line, towards) else { return false };
+        if towards == Towards::Peer {
+            self.remember(self.places[peer_of(line)], Came::Document(line, &message));
+        }
         match towards {
             Towards::Peer => self.with_peer(peer_of(line), |peer, context| {
                 peer.handle_message(socket, message, context);

@@ -1,6 +1,8 @@
 //! What the hosts do in an attempt, and what they tell of it.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use simopen_broker::consent::ConsentPolicy;
@@ -17,6 +19,7 @@ use simopen_scenario::seed::entropy_of;
 
 use super::invariants;
 use super::{Detail, Run, Trial, Violation};
+use crate::explore::walk::Walk;
 use crate::host::Host;
 use crate::peer::{Connection, End, Peer, PeerConfig};
 use crate::server::Server;
@@ -53,9 +56,17 @@ const BYTES_LIMIT: Duration = Duration::from_secs(60);
 const JOURNAL: usize = 16 * 1024;
 
 /// Makes the attempt.
-pub(super) fn conduct(trial: &Trial, network: Network, seed: u64) -> Run {
+pub(super) fn conduct(
+    trial: &Trial,
+    network: Network,
+    seed: u64,
+    walk: Option<&Rc<RefCell<Walk>>>,
+) -> Run {
     let mut conductor = Conductor::new(trial, network, seed);
     if conductor.log_in() {
+        if let Some(walk) = walk {
+            conductor.world.stand_still(Rc::clone(walk));
+        }
         conductor.attempt();
     } else {
         conductor.account.ended = conductor.world.now();
@@ -128,6 +139,9 @@ impl<'trial> Conductor<'trial> {
             Some(End::Failed(_) | End::Connected(..)) | None => limit,
         };
         let answered = self.world.run(until, |world| world.peers[1].end().is_some());
+        if self.world.is_known() {
+            return;
+        }
         if !dialled || (!answered && until == limit) {
             self.violations.push(Violation {
                 rule: "an attempt ends in bounded time",
