@@ -71,7 +71,7 @@ impl Exchange {
         loop {
             if self.unsent.is_empty() {
                 let length = self.to_make.min(CHUNK);
-                self.unsent.extend((0..length).map(|_| self.own.next()));
+                self.own.fill(length, &mut self.unsent);
                 self.to_make -= length;
             }
             if self.unsent.is_empty() {
@@ -99,9 +99,7 @@ impl Exchange {
     }
 
     fn compare(&mut self, received: &[u8]) {
-        let expected = &mut self.other;
-        let is_same = received.len() <= self.to_receive
-            && received.iter().all(|byte| *byte == expected.next());
+        let is_same = received.len() <= self.to_receive && self.other.presents(received);
         if is_same {
             self.to_receive -= received.len();
         } else {
@@ -123,8 +121,27 @@ impl Pattern {
         Self { state: seed, bytes: [0; 8], used: 8 }
     }
 
-    #[inline]
-    fn next(&mut self) -> u8 {
+    /// Adds the next `length` bytes.
+    fn fill(&mut self, mut length: usize, into: &mut Vec<u8>) {
+        while length > 0 {
+            let ready = self.ready(length);
+            into.extend_from_slice(ready);
+            length -= ready.len();
+        }
+    }
+
+    /// Whether these are the next bytes.
+    fn presents(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let ready = self.ready(bytes.len());
+            let Some(rest) = bytes.strip_prefix(ready) else { return false };
+            bytes = rest;
+        }
+        true
+    }
+
+    /// The next bytes that are made, at least one and at most `most`.
+    fn ready(&mut self, most: usize) -> &[u8] {
         if self.used == self.bytes.len() {
             self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = self.state;
@@ -133,7 +150,8 @@ impl Pattern {
             self.bytes = (mixed ^ mixed >> 31).to_be_bytes();
             self.used = 0;
         }
-        self.used += 1;
-        self.bytes[self.used - 1]
+        let begin = self.used;
+        self.used = self.bytes.len().min(begin + most);
+        &self.bytes[begin..self.used]
     }
 }

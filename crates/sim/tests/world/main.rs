@@ -1,4 +1,8 @@
 //! Whole attempts in virtual time.
 
+mod carriage;
+mod conditions;
+mod determinism;
 mod field;
+mod legs;
 mod matrix;

@@ -44,5 +44,11 @@ fn every_cell_of_the_default_matrix_ends_as_it_must_and_breaks_no_rule() {
         .enumerate()
         .filter_map(|(number, cell)| objection(cell, number as u64))
         .collect();
-    assert!(objections.is_empty(), "{} of {}:\n{}", objections.len(), cells.len(), objections.join("\n"));
+    assert!(
+        objections.is_empty(),
+        "{} of {}:\n{}",
+        objections.len(),
+        cells.len(),
+        objections.join("\n")
+    );
 }
