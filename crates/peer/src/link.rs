@@ -85,6 +85,12 @@ impl Link {
         self.orders.send(ToLink::Subscribe(session, attempt.clone())).await.is_ok()
     }
 
+    /// Waits until the link is gone.
+    pub(crate) async fn lost(&self) {
+        let mut measured = self.round_trip.clone();
+        while measured.changed().await.is_ok() {}
+    }
+
     /// The measured round trip to the broker.
     pub(crate) fn round_trip(&self) -> Duration {
         *self.round_trip.borrow()

@@ -245,9 +245,8 @@ impl World {
         let deadline = attempt.poll_timeout().map(|(at, _)| self.clock.instant(at));
         tokio::select! {
             biased;
-            message = self.context.from_broker.recv(), if self.link_is_up => {
-                message.map_or(Happened::LinkLost, Happened::Message)
-            }
+            Some(message) = self.context.from_broker.recv() => Happened::Message(message),
+            () = self.context.link.lost(), if self.link_is_up => Happened::LinkLost,
             (direction, packet) = next_packet(&mut self.capture) => Happened::Packet(direction, packet),
             outcome = dial_end(self.dialling.as_ref()) => Happened::Dialled(outcome),
             greeting = greeted(&mut self.greeting) => Happened::Greeted(greeting),
