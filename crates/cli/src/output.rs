@@ -75,12 +75,45 @@ pub(crate) fn is_as_predicted(results: &Results) -> bool {
 
 /// The command line that repeats this one: as it was typed, and the seed if it was drawn.
 pub(crate) fn command_line(given_seed: Option<u64>, seed: u64) -> String {
-    let typed = env::args().skip(1).map(quoted);
-    let mut words: Vec<String> = std::iter::once("simopen".to_owned()).chain(typed).collect();
+    with_seed(env::args().skip(1), given_seed, seed)
+}
+
+/// The same without what decides nothing over the results: where they go, how many threads make
+/// them, and what is logged. Whatever these are, the results are the same to the byte.
+pub(crate) fn repeating_command_line(given_seed: Option<u64>, seed: u64) -> String {
+    with_seed(deciding(env::args().skip(1)), given_seed, seed)
+}
+
+fn with_seed(typed: impl Iterator<Item = String>, given_seed: Option<u64>, seed: u64) -> String {
+    let mut words: Vec<String> =
+        std::iter::once("simopen".to_owned()).chain(typed.map(quoted)).collect();
     if given_seed.is_none() {
         words.push(format!("--seed {seed}"));
     }
     words.join(" ")
+}
+
+/// The words of a command line that decide over results.
+fn deciding(mut words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    const WITH_VALUE: [&str; 2] = ["--jobs", "--out"];
+    const ALONE: [&str; 3] = ["--json", "--trace", "--verbose"];
+    std::iter::from_fn(move || {
+        loop {
+            let word = words.next()?;
+            let is_short =
+                word.starts_with("-v") && !word.contains(|letter| !"-v".contains(letter));
+            let joined =
+                |name: &&str| word.strip_prefix(*name).is_some_and(|rest| rest.starts_with('='));
+            if WITH_VALUE.contains(&word.as_str()) {
+                words.next();
+            } else if !is_short
+                && !ALONE.contains(&word.as_str())
+                && !WITH_VALUE.iter().any(|name| joined(name))
+            {
+                return Some(word);
+            }
+        }
+    })
 }
 
 /// A seed from the system, where none was given. Small enough for readers of JSON that have no
@@ -90,4 +123,16 @@ pub(crate) fn drawn_seed() -> Result<u64> {
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
     Ok(u32::from_le_bytes(bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decides_nothing_is_not_repeated() {
+        let typed = "-v sim matrix --jobs 2 --boxes all --out=x --json -vv --out dir --loss 5%";
+        let kept: Vec<String> = deciding(typed.split(' ').map(str::to_owned)).collect();
+        assert_eq!(kept.join(" "), "sim matrix --boxes all --loss 5%");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -18,42 +18,74 @@ use simopen_scenario::cell::Way;
 use simopen_scenario::file::Scenario;
 use simopen_scenario::network::Executor;
 use simopen_scenario::run::{Outcome, RunRecord};
-use simopen_scenario::scenario_results::told;
+use simopen_scenario::scenario_results::{ScenarioResults, told};
 
 use crate::interrupt::{INTERRUPTED, cancel_on_interrupt};
-use crate::{COULD_NOT_TRY, FAILED, privilege};
+use crate::{COULD_NOT_TRY, FAILED, output, privilege};
 
 /// What stands before the file of somebody else's program among the techniques.
-const PROGRAM: &str = "program:";
+pub(crate) const PROGRAM: &str = "program:";
 
 /// The seed where neither flag nor file has one.
 const SEED: u64 = 1;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The scenario, as docs/scenario-files.md describes it.
-    #[arg(value_name = "FILE.toml")]
-    file: PathBuf,
+    #[command(flatten)]
+    what: ScenarioArguments,
 
     /// Who turns the boxes.
     #[arg(long, value_enum, default_value_t = Boxes::Model)]
     executor: Boxes,
+}
+
+/// What is run, and where results go, in every world.
+#[derive(Debug, Args)]
+pub(crate) struct ScenarioArguments {
+    /// The scenario, as docs/scenario-files.md describes it.
+    #[arg(value_name = "FILE.toml")]
+    pub(crate) file: PathBuf,
 
     /// Print the results as one JSON object, as docs/results-schema.md has it.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 
-    /// Write results.json, timeline.txt, and a capture of each port for each run, into DIR.
+    /// Write results.json, timeline.txt, and what else there is of each run, into DIR.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 
     /// What all chance follows from, instead of what the file says.
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
 
     /// How often each attempt is made, instead of what the file says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    runs: Option<u32>,
+    pub(crate) runs: Option<u32>,
+}
+
+impl ScenarioArguments {
+    /// The seed of the command line, of the file, or that of neither.
+    pub(crate) fn seed_for(&self, scenario: &Scenario) -> u64 {
+        self.seed.or(scenario.seed).unwrap_or(SEED)
+    }
+
+    /// Tells of a run as it ends, unless nobody reads that.
+    pub(crate) fn tell(&self, name: &str, record: &RunRecord) {
+        if !self.json || io::stderr().is_terminal() {
+            eprintln!("{name}: {}", in_a_word(record));
+        }
+    }
+
+    /// Writes and prints results as was asked for.
+    pub(crate) fn give_out(&self, all: &ScenarioResults) -> Result<()> {
+        if let Some(directory) = &self.out {
+            fs::create_dir_all(directory)
+                .and_then(|()| fs::write(directory.join("results.json"), all.results.to_json()))
+                .and_then(|()| fs::write(directory.join("timeline.txt"), told(all)))
+                .with_context(|| format!("writing the results into {}", directory.display()))?;
+        }
+        output::print(&if self.json { all.results.to_json() } else { told(all) })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +112,8 @@ enum Boxes {
 }
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
-    let scenario = read(&arguments.file)?;
+    let what = &arguments.what;
+    let scenario = read(&what.file)?;
     if let Err(missing) = privilege::acquire() {
         eprintln!("simopen: {missing}");
         return Ok(ExitCode::from(COULD_NOT_TRY));
@@ -91,18 +124,13 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             Boxes::Model => Executor::Model,
             Boxes::Nft => Executor::Nft,
         },
-        seed: arguments.seed.or(scenario.seed).unwrap_or(SEED),
-        runs: arguments.runs,
-        captures: arguments.out.clone(),
-        directory: folder_of(&arguments.file)?,
+        seed: what.seed_for(&scenario),
+        runs: what.runs,
+        captures: what.out.clone(),
+        directory: folder_of(&what.file)?,
         command: privilege::command_line(),
     };
-    let quiet = arguments.json && !io::stderr().is_terminal();
-    let tell = |name: &str, record: &RunRecord| {
-        if !quiet {
-            eprintln!("{name}: {}", in_a_word(record));
-        }
-    };
+    let tell = |name: &str, record: &RunRecord| what.tell(name, record);
     let all = match run_scenario(&scenario, &options, &cancel, &tell) {
         Ok(all) => all,
         Err(LabError::Cancelled) => {
@@ -111,14 +139,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         }
         Err(error) => return Err(anyhow!(error).context("the scenario cannot be run")),
     };
-    if let Some(directory) = &arguments.out {
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::write(directory.join("results.json"), all.results.to_json()))
-            .and_then(|()| fs::write(directory.join("timeline.txt"), told(&all)))
-            .with_context(|| format!("writing the results into {}", directory.display()))?;
-    }
-    let text = if arguments.json { all.results.to_json() } else { told(&all) };
-    io::stdout().lock().write_all(text.as_bytes()).context("writing to standard output")?;
+    what.give_out(&all)?;
     Ok(if all.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
@@ -167,7 +188,7 @@ fn program(arguments: &ShellArguments) -> Command {
     command
 }
 
-fn read(file: &Path) -> Result<Scenario> {
+pub(crate) fn read(file: &Path) -> Result<Scenario> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
     Ok(Scenario::from_toml(&name, &text)?)
