@@ -423,8 +423,10 @@ fn keep_going(mut capture: CaptureStream) -> JoinHandle<()> {
 }
 
 /// How the kernel's errors on a dial read.
-const DIAL_ENDS: [(io::ErrorKind, DialOutcome); 5] = [
+const DIAL_ENDS: [(io::ErrorKind, DialOutcome); 6] = [
     (io::ErrorKind::ConnectionRefused, DialOutcome::Refused),
+    // An RST that came after the SYNs had crossed.
+    (io::ErrorKind::ConnectionReset, DialOutcome::Refused),
     (io::ErrorKind::HostUnreachable, DialOutcome::Unreachable),
     (io::ErrorKind::NetworkUnreachable, DialOutcome::Unreachable),
     (io::ErrorKind::PermissionDenied, DialOutcome::Prohibited),

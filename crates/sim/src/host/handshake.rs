@@ -322,8 +322,8 @@ impl Connection {
         let expected = theirs.sequence + 1;
         if flags.contains(TcpFlags::RST) {
             if segment.sequence == expected {
-                // ECONNRESET, which is none of the errors that a dial knows.
-                self.fail(DialOutcome::LocalError, turn);
+                // ECONNRESET, where the first RST in SYN-SENT gives ECONNREFUSED.
+                self.fail(DialOutcome::Refused, turn);
             }
             return;
         }
