@@ -90,6 +90,13 @@ pub(crate) enum SimCommand {
     /// As `lab run`, but for tunnels and programs, which need real hosts. Exits with 0 if all came
     /// out as the file expects, 1 if something did not, 2 if something cannot be run here.
     Run(crate::sim_run::SimRunArguments),
+    /// Draw pairs from a population of boxes, and tell what each technique joins and adds.
+    ///
+    /// Each pair tries every technique by itself; and all of them in an order, until one joins it.
+    /// Prints both with Wilson intervals, and why the rest could be joined by a relay only. Exits
+    /// with 0, or 1 if something happened that must never happen, 2 if it cannot be run, 130 if it
+    /// was broken off; what was drawn by then is reported all the same.
+    Population(crate::sim_population::SimPopulationArguments),
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod privilege;
 mod scenario;
 mod screen;
 mod sim_matrix;
+mod sim_population;
 mod sim_run;
 
 use std::io;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Lab { command: LabCommand::Shell(shell) } => scenario::shell(&shell),
         Command::Sim { command: SimCommand::Matrix(matrix) } => sim_matrix::run(&matrix),
         Command::Sim { command: SimCommand::Run(run) } => sim_run::run(&run),
+        Command::Sim { command: SimCommand::Population(survey) } => sim_population::run(&survey),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

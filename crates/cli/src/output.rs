@@ -55,6 +55,11 @@ pub(crate) fn write_files(results: &Results, directory: &Path) -> Result<()> {
         ("junit.xml", junit::document(results)),
         picture,
     ];
+    write_all(&files, directory)
+}
+
+/// Writes texts under these names into a directory, which is made if it is not there.
+pub(crate) fn write_all(files: &[(&str, String)], directory: &Path) -> Result<()> {
     fs::create_dir_all(directory)
         .with_context(|| format!("the directory {} cannot be made", directory.display()))?;
     for (name, text) in files {

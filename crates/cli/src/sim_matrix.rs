@@ -114,7 +114,7 @@ fn pace(outcome: &Outcome, took: Duration, jobs: usize) -> String {
     format!("{attempts} attempts in {seconds:.2} s on {jobs} {threads}: {pace:.0} a second")
 }
 
-fn tell_violations(violations: &[(Cell, u64, simopen_sim::Violation)]) {
+pub(crate) fn tell_violations(violations: &[(Cell, u64, simopen_sim::Violation)]) {
     for (cell, seed, violation) in violations.iter().take(MOST_VIOLATIONS) {
         let (cell, words) = (plain(&title(cell), 200), plain(&violation.words, 300));
         eprintln!("simopen: must never happen: {}: {words} ({cell}, seed {seed})", violation.rule);

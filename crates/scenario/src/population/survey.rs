@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use simopen_nat::Mapping;
 use simopen_protocol::technique::Technique;
 use thiserror::Error;
 
@@ -251,22 +252,33 @@ fn left(population: &Population, tally: &Tally, pairs: u32) -> Vec<Left> {
     causes.into_iter().map(told).collect()
 }
 
-/// Why no technique joins a pair, read from its specifications: what stops the last of the
-/// techniques in the order of the documentation, which asks for least of the boxes.
+/// Why no technique joins a pair, read from its specifications: the first of some single changes
+/// that would let the last of the techniques join it, in the order of the documentation, or else
+/// what stops that one.
 fn cause(population: &Population, pair: Pair, techniques: &[Technique]) -> String {
-    let forbidden = |pair: Pair, technique: Technique| {
+    let elsewhere = Pair { foreign_sources: true, ..pair };
+    let forbidden = |pair: Pair, technique: Technique, mended: [bool; 2]| {
         let cell = population.cell(pair, technique);
-        let [a, b] = &cell.boxes;
-        let prediction =
-            oracle::predict([&a.spec, &b.spec], &cell.way, cell.forging, &cell.conditions)?;
+        let [a, b] = [0, 1].map(|side| {
+            let spec = cell.boxes[side].spec;
+            if mended[side] { spec.with_mapping(Mapping::EndpointIndependent) } else { spec }
+        });
+        let prediction = oracle::predict([&a, &b], &cell.way, cell.forging, &cell.conditions)?;
         (prediction.expect == Expect::MustFail).then_some(prediction.why)
     };
-    if techniques.iter().any(|technique| forbidden(pair, *technique).is_none()) {
+    if techniques.iter().any(|technique| forbidden(pair, *technique, [false; 2]).is_none()) {
         return BY_CHANCE.to_owned();
     }
-    let elsewhere = Pair { foreign_sources: true, ..pair };
     let last = techniques.iter().max();
-    last.and_then(|last| forbidden(elsewhere, *last)).unwrap_or_else(|| BROKER.to_owned())
+    let stops = |mended| last.and_then(|last| forbidden(elsewhere, *last, mended));
+    let changes = [
+        ([false, false], BROKER),
+        ([true, false], "the box of a has another public endpoint for each destination"),
+        ([false, true], "the box of b has another public endpoint for each destination"),
+        ([true, true], "both boxes have another public endpoint for each destination"),
+    ];
+    let change = changes.into_iter().find(|(mended, _)| stops(*mended).is_none());
+    change.map_or_else(|| stops([false; 2]).unwrap_or_default(), |(_, cause)| cause.to_owned())
 }
 
 fn between(tally: &Tally) -> Vec<BetweenBoxes> {
@@ -332,7 +344,8 @@ mod tests {
 
         let [of_box, chance] = &survey.left[..] else { panic!("{:?}", survey.left) };
         assert_eq!((of_box.pairs.successes, chance.pairs.successes), (2, 1));
-        assert!(of_box.cause.contains("the box of a"), "{of_box:?}");
+        let cause = "the box of a has another public endpoint for each destination";
+        assert_eq!(of_box.cause, cause);
         assert_eq!(chance.cause, BY_CHANCE);
     }
 
@@ -342,6 +355,15 @@ mod tests {
         let population = Population::from_toml("f.toml", text).unwrap();
         let pair = Pair { boxes: [0, 0], foreign_sources: false, path: 0 };
         assert_eq!(cause(&population, pair, &Technique::ALL), BROKER);
+    }
+
+    #[test]
+    fn what_no_single_change_would_mend_has_the_cause_that_the_oracle_tells() {
+        let text = "source = 'none'\n[[boxes]]\nshare = 1\npreset = 'egress-http-proxy-only'";
+        let population = Population::from_toml("f.toml", text).unwrap();
+        let pair = Pair { boxes: [0, 0], foreign_sources: true, path: 0 };
+        let told = cause(&population, pair, &Technique::ALL);
+        assert!(told.starts_with("the box of a "), "{told}");
     }
 
     #[test]

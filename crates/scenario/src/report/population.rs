@@ -51,32 +51,39 @@ pub fn text(survey: &Survey) -> String {
 /// How many pairs of what.
 fn told(survey: &Survey) -> String {
     let mut text = words::counted(survey.pairs as usize, "pair");
-    let boxes = words::counted(survey.boxes.len(), "kind");
-    let _ = write!(text, " behind {boxes} of boxes; ");
+    let kinds = words::counted(survey.boxes.len(), "kind");
+    let _ = write!(text, " behind {kinds} of boxes; ");
     match &survey.paths[..] {
         [only] => text.push_str(&words::conditions(&only.of)),
-        paths => text.push_str(&words::counted(paths.len(), "kind of path")),
+        paths => {
+            let _ = write!(text, "{} kinds of path", paths.len());
+        }
     }
     let share = words::percent(survey.lets_foreign_sources_out);
     let _ = write!(text, "; {share} of brokers' networks let foreign sources out");
     text
 }
 
-/// The rows of the table: the techniques in their order, those beside it, and what is left.
+/// The techniques: those in an order, and then those beside it.
+fn techniques(survey: &Survey) -> Vec<(&Alone, Option<&InOrder>)> {
+    let place = |alone: &Alone| {
+        let is_meant = |row: &InOrder| row.technique == alone.technique;
+        survey.order.iter().position(is_meant)
+    };
+    let placed = survey.alone.iter().map(|alone| (alone, place(alone)));
+    let mut techniques: Vec<_> = placed.collect();
+    techniques.sort_by_key(|(_, place)| place.unwrap_or(usize::MAX));
+    let row = |place: Option<usize>| place.and_then(|place| survey.order.get(place));
+    techniques.into_iter().map(|(alone, place)| (alone, row(place))).collect()
+}
+
+/// The rows of the table: the techniques, and what is left.
 fn rows(survey: &Survey) -> Vec<[String; 6]> {
-    let in_order = survey.order.iter().map(|row| (of(survey, row), Some(row)));
-    let beside = survey
-        .alone
-        .iter()
-        .filter(|alone| survey.order.iter().all(|row| row.technique != alone.technique));
-    let techniques = in_order.chain(beside.map(|alone| (Some(alone), None)));
-    let mut rows: Vec<[String; 6]> =
-        techniques.filter_map(|(alone, row)| Some(technique(survey, alone?, row))).collect();
+    let told = techniques(survey).into_iter().map(|(alone, row)| technique(survey, alone, row));
     let mut relay: [String; 6] = Default::default();
     relay[0] = "only a relay".to_owned();
     relay[4] = interval(&survey.relay);
-    rows.push(relay);
-    rows
+    told.chain([relay]).collect()
 }
 
 fn technique(survey: &Survey, alone: &Alone, row: Option<&InOrder>) -> [String; 6] {
@@ -90,11 +97,6 @@ fn technique(survey: &Survey, alone: &Alone, row: Option<&InOrder>) -> [String; 
         or_none(row.map(|row| interval(&row.joined))),
         or_none(row.map(|row| interval(&row.adds))),
     ]
-}
-
-/// What the technique of a row comes to by itself.
-fn of<'s>(survey: &'s Survey, row: &InOrder) -> Option<&'s Alone> {
-    survey.alone.iter().find(|alone| alone.technique == row.technique)
 }
 
 /// `61 % (60 to 62)`.
@@ -144,7 +146,7 @@ pub fn page(survey: &Survey) -> String {
     text.push_str("<section>\n<h2>What joins how many</h2>\n<div class=\"wide\">\n");
     text.push_str(&chart::embedded(survey));
     text.push_str("</div>\n");
-    techniques(&mut text, survey);
+    html_table(&mut text, survey);
     text.push_str("</section>\n");
     left(&mut text, survey);
     between(&mut text, survey);
@@ -153,7 +155,7 @@ pub fn page(survey: &Survey) -> String {
     text
 }
 
-fn techniques(text: &mut String, survey: &Survey) {
+fn html_table(text: &mut String, survey: &Survey) {
     let rows = rows(survey);
     let is_shown = |column: &usize| rows.iter().any(|row| !row[*column].is_empty());
     let columns: Vec<usize> = (0..6).filter(is_shown).collect();

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{interval, of, told};
+use super::{interval, techniques, told};
 use crate::population::{Alone, Survey};
 use crate::report::markup::{Escaped, plain};
 use crate::report::svg;
@@ -56,30 +56,22 @@ pub(super) fn embedded(survey: &Survey) -> String {
 
 fn draw(survey: &Survey) -> (String, f64) {
     let mut text = String::new();
-    let beside = survey
-        .alone
-        .iter()
-        .filter(|alone| survey.order.iter().all(|row| row.technique != alone.technique));
-    let rows = survey.order.len() + beside.clone().count() + 1;
-    let height = TOP + count(rows) * PITCH + 30.0;
+    let rows = techniques(survey);
+    let height = TOP + count(rows.len() + 1) * PITCH + 30.0;
     rules(&mut text, height - 30.0);
     let (mut y, mut before) = (TOP, 0.0);
-    for row in &survey.order {
-        name(&mut text, y, &row.technique.to_string());
-        track(&mut text, y);
-        let joined = row.joined.share().unwrap_or(0.0);
-        bar(&mut text, y, "before", [0.0, before]);
-        bar(&mut text, y, "adds", [before, joined]);
-        whisker(&mut text, y + BAR / 2.0, "whisker", &row.joined);
-        if let Some(alone) = of(survey, row) {
-            mark(&mut text, y, alone);
-        }
-        let adds = (joined - before) * 100.0;
-        note(&mut text, y, &format!("{:.1} %, adds {adds:.1}", joined * 100.0));
-        (y, before) = (y + PITCH, joined);
-    }
-    for alone in beside {
+    for (alone, row) in rows {
         name(&mut text, y, &alone.technique.to_string());
+        if let Some(row) = row {
+            track(&mut text, y);
+            let joined = row.joined.share().unwrap_or(0.0);
+            bar(&mut text, y, "before", [0.0, before]);
+            bar(&mut text, y, "adds", [before, joined]);
+            whisker(&mut text, y + BAR / 2.0, "whisker", &row.joined);
+            let adds = (joined - before) * 100.0;
+            note(&mut text, y, &format!("{:.1} %, adds {adds:.1}", joined * 100.0));
+            before = joined;
+        }
         mark(&mut text, y, alone);
         y += PITCH;
     }
