@@ -150,7 +150,7 @@ fn legend(text: &mut String, y: f64) {
     for (x, class, meaning) in [
         (LEFT, "before", "joined by one above"),
         (LEFT + 160.0, "adds", "added"),
-        (LEFT + 400.0, "relay", "only a relay"),
+        (LEFT + 340.0, "relay", "only a relay"),
     ] {
         let _ = writeln!(
             text,
