@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use simopen_packet::{Entropy, IcmpMessage, Packet, Syn, SynAck, TcpFlags, Timestamp, Transport, Ttl};
+use simopen_packet::{
+    Entropy, IcmpMessage, Packet, Syn, SynAck, TcpFlags, Timestamp, Transport, Ttl,
+};
 use simopen_traversal::DialOutcome;
 
 pub use self::connection::Synchronized;
@@ -237,7 +239,8 @@ impl Host {
         if self.find(local, remote).is_some() || self.connections.len() >= CONNECTIONS {
             return id;
         }
-        let mut connection = Box::new(Connection::new(id, [local, remote], Origin::Installed, self.stack));
+        let mut connection =
+            Box::new(Connection::new(id, [local, remote], Origin::Installed, self.stack));
         if !connection.connect(&mut self.engine) {
             return id;
         }
@@ -381,7 +384,8 @@ impl Host {
         }
         let id = self.number();
         let origin = Origin::Accepted { listener, syn: Some(syn) };
-        let mut connection = Box::new(Connection::new(id, [syn.destination, syn.source], origin, self.stack));
+        let mut connection =
+            Box::new(Connection::new(id, [syn.destination, syn.source], origin, self.stack));
         let chance = self.chance.next_u32();
         let stack = self.stack;
         let mut turn = self.turn(now);

@@ -223,11 +223,7 @@ impl Connection {
     }
 
     /// The same, with what came twice.
-    pub(super) fn acknowledge_twice(
-        &mut self,
-        twice: Option<[SeqNumber; 2]>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn acknowledge_twice(&mut self, twice: Option<[SeqNumber; 2]>, turn: &mut Turn<'_>) {
         let ends = [self.local, self.remote];
         let (dialect, ttl, now) = (&self.dialect, self.ttl, turn.now);
         turn.outbox.write(|into| dialect.acknowledge(ends, ttl, twice, now, into));
@@ -379,6 +375,10 @@ impl Connection {
         if !self.dropped {
             turn.events.push_back(event);
         }
+    }
+
+    pub(super) fn is_in_time_wait(&self) -> bool {
+        self.sockets.get::<Socket<'static>>(self.socket).state() == State::TimeWait
     }
 
     pub(super) fn is_over(&self) -> bool {

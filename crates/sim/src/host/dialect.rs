@@ -4,8 +4,7 @@
 //! timestamps that is the same for all sockets. The wire has what the SYN said.
 
 use simopen_packet::{
-    Packet, SeqNumber, TcpBuilder, TcpFlags, TcpSegment, Timestamp, Timestamps, Ttl,
-    option_kind,
+    Packet, SeqNumber, TcpBuilder, TcpFlags, TcpSegment, Timestamp, Timestamps, Ttl, option_kind,
 };
 use std::net::SocketAddr;
 
@@ -41,18 +40,18 @@ pub(super) struct Clock {
     /// What the own clock is ahead of the world's, in milliseconds.
     ahead: u32,
     /// The latest value of the other side, which is echoed.
-    pub(super) recent: u32,
+    pub(super) recent: Option<u32>,
 }
 
 impl Clock {
     /// A clock that shows `value` at `now`.
-    pub(super) const fn showing(value: u32, now: Timestamp, recent: u32) -> Self {
-        Self { ahead: value.wrapping_sub(ticks(now)), recent }
+    pub(super) const fn showing(value: u32, now: Timestamp) -> Self {
+        Self { ahead: value.wrapping_sub(ticks(now)), recent: None }
     }
 
-    /// The same clock beside another value of the other side.
+    /// The same clock beside a value of the other side.
     pub(super) const fn echoing(self, recent: u32) -> Self {
-        Self { recent, ..self }
+        Self { recent: Some(recent), ..self }
     }
 
     /// What the clock shows.
@@ -61,7 +60,11 @@ impl Clock {
     }
 
     pub(super) const fn option(self, now: Timestamp) -> Timestamps {
-        Timestamps { value: self.at(now), echo: self.recent }
+        let echo = match self.recent {
+            Some(recent) => recent,
+            None => 0,
+        };
+        Timestamps { value: self.at(now), echo }
     }
 }
 
@@ -199,7 +202,9 @@ const SACK: u8 = 5;
 fn blocks(options: &[u8]) -> &[u8] {
     // Smoltcp writes them first, or behind nothing.
     match *options {
-        [SACK, length, ref rest @ ..] => rest.get(..usize::from(length).saturating_sub(2)).unwrap_or(&[]),
+        [SACK, length, ref rest @ ..] => {
+            rest.get(..usize::from(length).saturating_sub(2)).unwrap_or(&[])
+        }
         _ => &[],
     }
 }

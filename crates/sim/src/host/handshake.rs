@@ -46,7 +46,9 @@ pub(super) struct Handshake {
     stage: Stage,
     /// How often what leaves in this stage has left, or was due.
     sent: usize,
-    /// What the clock showed with the first SYN.
+    /// The own clock, which speaks until the other side is known to have none.
+    clock: Clock,
+    /// What it showed with the first SYN.
     first_value: u32,
     due: Timestamp,
 }
@@ -88,9 +90,9 @@ impl Connection {
         let Some(Syn { sequence, .. }) = drawn else {
             return self.fail(DialOutcome::LocalError, turn);
         };
-        self.dialect =
-            Dialect::linux(sequence, sequence, Some(Clock::showing(chance, turn.now, 0)));
-        self.begin(Stage::Dialling, sequence, turn);
+        let clock = Clock::showing(chance, turn.now);
+        self.dialect = Dialect::linux(sequence, sequence, Some(clock));
+        self.begin(Stage::Dialling, sequence, clock, turn);
     }
 
     /// Answers a SYN that came to a listener as Linux does.
@@ -108,15 +110,14 @@ impl Connection {
         else {
             return self.fail(DialOutcome::LocalError, turn);
         };
-        self.dialect =
-            Dialect::linux(sequence, sequence, Some(Clock::showing(chance, turn.now, 0)));
+        let clock = Clock::showing(chance, turn.now);
+        self.dialect = Dialect::linux(sequence, sequence, Some(clock));
         self.hear(syn, Agreement::Listener);
-        self.begin(Stage::Answering(*syn), sequence, turn);
+        self.begin(Stage::Answering(*syn), sequence, clock, turn);
     }
 
-    fn begin(&mut self, stage: Stage, sequence: SeqNumber, turn: &mut Turn<'_>) {
+    fn begin(&mut self, stage: Stage, sequence: SeqNumber, clock: Clock, turn: &mut Turn<'_>) {
         let family = usize::from(self.local.is_ipv6());
-        let clock = self.dialect.timestamps;
         let window = match stage {
             Stage::Answering(_) => SYN_ACK_WINDOW[family],
             Stage::Dialling | Stage::Crossed(_) => SYN_WINDOW[family],
@@ -132,12 +133,18 @@ impl Connection {
                 Some(MSS[family]),
                 Some(WINDOW_SCALE),
                 true,
-                clock.map(|clock| clock.option(turn.now)),
+                Some(clock.option(turn.now)),
             ),
         };
-        let first_value = clock.map_or(0, |clock| clock.at(turn.now));
         self.said[0] = Some((sequence, own.options));
-        self.handshake = Some(Handshake { own, stage, sent: 0, first_value, due: turn.now });
+        self.handshake = Some(Handshake {
+            own,
+            stage,
+            sent: 0,
+            clock,
+            first_value: clock.at(turn.now),
+            due: turn.now,
+        });
         self.trip.sent(sequence + 1, turn.now);
         self.send_opening(turn);
         self.advance(turn);
@@ -177,9 +184,9 @@ impl Connection {
         let Some(handshake) = &self.handshake else {
             return;
         };
-        let timestamps = self.dialect.timestamps.map(|clock| clock.option(turn.now));
+        let clock = self.dialect.timestamps;
         let mut own = Syn { ttl: self.ttl, ..handshake.own };
-        own.options.timestamps = timestamps;
+        own.options.timestamps = Some(clock.unwrap_or(handshake.clock).option(turn.now));
         let mut packet = [0; MAX_SYN_LEN];
         let written = match handshake.stage {
             Stage::Dialling => own.emit(&mut packet),
@@ -190,7 +197,7 @@ impl Connection {
                     own.options.mss,
                     own.options.window_scale.filter(|_| offered.window_scale.is_some()),
                     offered.sack_permitted,
-                    timestamps,
+                    clock.map(|clock| clock.option(turn.now)),
                 );
                 answer(&own, &answered, options).emit(&mut packet)
             }
@@ -221,9 +228,8 @@ impl Connection {
         self.dialect.taken = syn.sequence + 1;
         self.dialect.window = SYN_WINDOW[0] >> self.dialect.window_scale;
         let clock = self.dialect.timestamps;
-        self.dialect.timestamps = clock
-            .zip(options.timestamps)
-            .map(|(clock, theirs)| clock.echoing(theirs.value));
+        self.dialect.timestamps =
+            clock.zip(options.timestamps).map(|(clock, theirs)| clock.echoing(theirs.value));
         self.said[1] = Some((syn.sequence, syn.options));
     }
 
@@ -321,11 +327,11 @@ impl Connection {
         let flags = segment.flags;
         let expected = theirs.sequence + 1;
         if flags.contains(TcpFlags::RST) {
-            if segment.sequence == expected {
-                // ECONNRESET, where the first RST in SYN-SENT gives ECONNREFUSED.
-                self.fail(DialOutcome::Refused, turn);
+            if segment.sequence != expected {
+                return self.challenge(turn);
             }
-            return;
+            // ECONNRESET, where the first RST in SYN-SENT gives ECONNREFUSED.
+            return self.fail(DialOutcome::Refused, turn);
         }
         let acknowledges = flags.contains(TcpFlags::ACK)
             && self
@@ -343,7 +349,8 @@ impl Connection {
                     ..Edit::default()
                 };
                 self.complete(bytes, packet, segment, edit, turn);
-                self.acknowledge(turn);
+                // To Linux the SYN has come twice.
+                self.acknowledge_twice(Some([theirs.sequence, expected]), turn);
             } else {
                 self.challenge(turn);
             }
@@ -416,6 +423,7 @@ impl Connection {
         self.handshake = None;
         self.trip.acknowledged(segment.acknowledgment, turn.now);
         self.dialect.unacknowledged = segment.acknowledgment;
+        self.echo(segment);
         self.process(bytes, packet, edit, turn);
     }
 

@@ -8,12 +8,7 @@ use super::connection::{Connection, Origin, Turn};
 impl Connection {
     /// An error came that quotes a packet of this connection. It ends a dial, and an opening that
     /// was answered too where it says so for good; an open connection does not care.
-    pub(super) fn handle_icmp(
-        &mut self,
-        kind: IcmpKind,
-        quoted: &Quoted<'_>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn handle_icmp(&mut self, kind: IcmpKind, quoted: &Quoted<'_>, turn: &mut Turn<'_>) {
         let Some(handshake) = &self.handshake else {
             return;
         };

@@ -27,10 +27,10 @@ impl Connection {
         self.feed(turn.engine, &packet[..length], turn.now);
         self.draw(turn.engine, turn.now);
 
-        let clock = own.options.timestamps.zip(answer.options.timestamps).map(|(own, theirs)| {
-            // Both SYNs had them: the own clock goes on from what the SYN said.
-            Clock::showing(own.value, turn.now, theirs.value)
-        });
+        // The clock goes on from what the SYN said. What the answer said is not echoed, as a
+        // repaired socket of Linux knows no timestamp before it hears one.
+        let agreed = own.options.timestamps.filter(|_| answer.options.timestamps.is_some());
+        let clock = agreed.map(|own| Clock::showing(own.value, turn.now));
         self.dialect = Dialect::linux(own.sequence, inner, clock);
         self.dialect.unacknowledged = own.sequence + 1;
         self.dialect.sack = own.options.sack_permitted && answer.options.sack_permitted;

@@ -18,6 +18,9 @@ impl Connection {
         segment: &TcpSegment<'_>,
         turn: &mut Turn<'_>,
     ) {
+        if self.is_in_time_wait() {
+            return self.handle_in_time_wait(segment, turn);
+        }
         if !self.is_acceptable(segment, turn) {
             return;
         }
@@ -35,20 +38,41 @@ impl Connection {
         if !flags.contains(TcpFlags::ACK) {
             return;
         }
-        self.echo(segment);
         if self.dialect.next.precedes(segment.acknowledgment) {
-            return;
+            return self.challenge(turn);
+        }
+        if self.dialect.unacknowledged.at_or_precedes(segment.acknowledgment) {
+            self.dialect.unacknowledged = segment.acknowledgment;
+            self.echo(segment);
         }
         // Smoltcp drops data beside an acknowledgment that is old; Linux takes them.
-        let acknowledgment = self.dialect.unacknowledged.max(segment.acknowledgment);
-        self.dialect.unacknowledged = acknowledgment;
+        let acknowledgment = self.dialect.unacknowledged;
         self.trip.acknowledged(acknowledgment, turn.now);
         let inner = self.dialect.inner(acknowledgment);
-        let edit = Edit {
+        let mut edit = Edit {
             acknowledgment: (inner != segment.acknowledgment).then_some(inner),
             ..Edit::default()
         };
+        let end = segment.sequence + segment.segment_len();
+        if segment.segment_len() > 0 && end.at_or_precedes(self.dialect.taken) {
+            // Smoltcp would answer without reading the acknowledgment.
+            self.acknowledge_twice(Some([segment.sequence, end]), turn);
+            edit.sequence = Some(self.dialect.taken);
+            edit.flags = Some(TcpFlags::ACK);
+            return self.process(&bytes[..bytes.len() - segment.payload.len()], packet, edit, turn);
+        }
         self.process(bytes, packet, edit, turn);
+    }
+
+    /// All that is left of a connection is to acknowledge the other side's FIN once more.
+    fn handle_in_time_wait(&mut self, segment: &TcpSegment<'_>, turn: &mut Turn<'_>) {
+        if segment.flags.contains(TcpFlags::RST) {
+            if segment.sequence == self.dialect.taken {
+                self.fail(DialOutcome::LocalError, turn);
+            }
+        } else if segment.segment_len() > 0 || segment.sequence != self.dialect.taken {
+            self.challenge(turn);
+        }
     }
 
     /// Whether timestamp and sequence number are those of the present; answers if they are not.
@@ -87,17 +111,17 @@ impl Connection {
     /// RFC 7323 §5.2: whether the segment is older than what came before it.
     fn is_old(&self, segment: &TcpSegment<'_>) -> bool {
         self.dialect.timestamps.zip(timestamps(segment.options)).is_some_and(|(clock, theirs)| {
-            SeqNumber(theirs.value).precedes(SeqNumber(clock.recent))
+            clock.recent.is_some_and(|recent| SeqNumber(theirs.value).precedes(SeqNumber(recent)))
         })
     }
 
     /// RFC 7323 §4.3: the timestamp to echo is that of the latest segment in order.
-    fn echo(&mut self, segment: &TcpSegment<'_>) {
+    pub(super) fn echo(&mut self, segment: &TcpSegment<'_>) {
         if let Some(clock) = &mut self.dialect.timestamps
             && segment.sequence.at_or_precedes(self.dialect.taken)
             && let Some(theirs) = timestamps(segment.options)
         {
-            clock.recent = theirs.value;
+            clock.recent = Some(theirs.value);
         }
     }
 }

@@ -44,9 +44,8 @@ fn two_dials_that_cross_become_one_connection() {
         wire.run();
 
         assert_eq!((wire.established(0), wire.established(1)), (vec![a], vec![b]), "{stacks:?}");
-        let [of_a, of_b] = [0, 1].map(|side| {
-            wire.hosts[side].sequence_numbers([a, b][side]).unwrap()
-        });
+        let [of_a, of_b] =
+            [0, 1].map(|side| wire.hosts[side].sequence_numbers([a, b][side]).unwrap());
         assert_eq!((of_a.own, of_a.peer), (of_b.peer, of_b.own));
         wire.write(0, a, b"from a");
         wire.write(1, b, b"from b");
