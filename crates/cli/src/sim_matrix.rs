@@ -14,7 +14,7 @@ use simopen_scenario::network::Executor;
 use simopen_scenario::report::grid::title;
 use simopen_scenario::report::markup::plain;
 use simopen_scenario::result::{CellResult, Kind, Results};
-use simopen_sim::matrix::{self, MatrixSpec, Outcome, Progress};
+use simopen_sim::matrix::{self, MatrixSpec, Progress};
 use simopen_sim::{Carriage, Stack};
 
 use crate::interrupt::flag_on_interrupt;
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &SimMatrixArguments) -> Result<ExitCode> {
     })?;
     let took = begun.elapsed();
     arguments.output.give_out(&outcome.results)?;
-    eprintln!("{}", pace(&outcome, took, spec.jobs));
+    eprintln!("{}", pace(outcome.attempts, took, spec.jobs));
     tell_violations(&outcome.violations);
     let code = exit_code(&outcome.results);
     Ok(if outcome.results.complete && !outcome.violations.is_empty() {
@@ -106,8 +106,8 @@ fn planned(spec: &MatrixSpec) -> Results {
 }
 
 /// How fast it was. It stands here and not among the results, which are the same each time.
-fn pace(outcome: &Outcome, took: Duration, jobs: usize) -> String {
-    let (attempts, seconds) = (outcome.attempts, took.as_secs_f64());
+pub(crate) fn pace(attempts: u64, took: Duration, jobs: usize) -> String {
+    let seconds = took.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "to be read by a person")]
     let pace = attempts as f64 / seconds;
     let threads = if jobs == 1 { "thread" } else { "threads" };

@@ -18,7 +18,7 @@ use simopen_sim::{Carriage, Stack};
 
 use crate::arguments::parse_delay;
 use crate::interrupt::{INTERRUPTED, flag_on_interrupt};
-use crate::sim_matrix::tell_violations;
+use crate::sim_matrix::{pace, tell_violations};
 use crate::{FAILED, output};
 
 #[derive(Debug, Args)]
@@ -72,40 +72,31 @@ pub(crate) struct SimPopulationArguments {
 }
 
 pub(crate) fn run(arguments: &SimPopulationArguments) -> Result<ExitCode> {
-    let seed = arguments.seed.map_or_else(output::drawn_seed, Ok)?;
     let (techniques, order) =
         techniques(arguments.techniques.as_deref(), arguments.order.as_deref())?;
-    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
-    let spec = PopulationSpec {
-        population: population_of(arguments)?,
-        techniques,
-        pairs: arguments.attempts,
-        seed,
-        stack: arguments.host,
-        carriage: if arguments.fast { Carriage::Streams } else { Carriage::Bytes },
-        jobs: arguments.jobs.map_or_else(processors, |jobs| jobs as usize),
-    };
+    let spec = spec(arguments, techniques)?;
     let cancel = flag_on_interrupt()?;
     let begun = Instant::now();
-    let shown = io::stderr().is_terminal();
+    let is_watched = io::stderr().is_terminal();
     let outcome = simopen_sim::population::run(&spec, &cancel, &|done| {
-        if shown {
+        if is_watched {
             eprint!("\r{done} of {} pairs", spec.pairs);
         }
     })?;
-    if shown {
+    let took = begun.elapsed();
+    if is_watched {
         eprint!("\r\x1b[K");
     }
     let frame = Frame {
         order: &order,
-        seed,
+        seed: spec.seed,
         stack: spec.stack.name(),
-        command: &output::repeating_command_line(arguments.seed, seed),
+        command: &output::repeating_command_line(arguments.seed, spec.seed),
         complete: outcome.complete,
     };
     let survey = Survey::of(&spec.population, outcome.tally, &frame)?;
     give_out(&survey, arguments)?;
-    eprintln!("{}", pace(&survey, begun.elapsed(), spec.jobs));
+    eprintln!("{}", pace(u64::from(survey.pairs) * survey.alone.len() as u64, took, spec.jobs));
     tell_violations(&outcome.violations);
     Ok(if !survey.complete {
         ExitCode::from(INTERRUPTED)
@@ -113,6 +104,19 @@ pub(crate) fn run(arguments: &SimPopulationArguments) -> Result<ExitCode> {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
+    })
+}
+
+fn spec(arguments: &SimPopulationArguments, techniques: Vec<Technique>) -> Result<PopulationSpec> {
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    Ok(PopulationSpec {
+        population: population_of(arguments)?,
+        techniques,
+        pairs: arguments.attempts,
+        seed: arguments.seed.map_or_else(output::drawn_seed, Ok)?,
+        stack: arguments.host,
+        carriage: if arguments.fast { Carriage::Streams } else { Carriage::Bytes },
+        jobs: arguments.jobs.map_or_else(processors, |jobs| jobs as usize),
     })
 }
 
@@ -171,16 +175,6 @@ fn write_files(survey: &Survey, directory: &Path) -> Result<()> {
         ("population.svg", population::chart(survey)),
     ];
     output::write_all(&files, directory)
-}
-
-/// How fast it was. It stands here and not in the survey, which is the same each time.
-fn pace(survey: &Survey, took: Duration, jobs: usize) -> String {
-    let attempts =
-        f64::from(survey.pairs) * f64::from(u8::try_from(survey.alone.len()).unwrap_or(u8::MAX));
-    let seconds = took.as_secs_f64();
-    let threads = if jobs == 1 { "thread" } else { "threads" };
-    let pace = attempts / seconds;
-    format!("{attempts} attempts in {seconds:.2} s on {jobs} {threads}: {pace:.0} a second")
 }
 
 #[cfg(test)]
