@@ -67,8 +67,9 @@ pub(crate) enum LabCommand {
     Demo(DemoArguments),
     /// Run the scenario of a file: any network, what is attempted in it, what happens meanwhile.
     ///
-    /// Prints the timeline of each run and what came of each attempt. Exits with 0 if all came out
-    /// as the file expects, 1 if something did not, 2 if it cannot be run.
+    /// Prints the timeline of each run and what came of each attempt; --out has a capture of each
+    /// port for each run too. Exits with 0 if all came out as the file expects, 1 if something did
+    /// not, 2 if it cannot be run.
     Run(RunArguments),
     /// Start a scenario's network, and a shell or a program inside one of its hosts.
     ///
@@ -97,6 +98,14 @@ pub(crate) enum SimCommand {
     /// with 0, or 1 if something happened that must never happen, 2 if it cannot be run, 130 if it
     /// was broken off; what was drawn by then is reported all the same.
     Population(crate::sim_population::SimPopulationArguments),
+    /// Look for what comes out otherwise than it must: boxes, conditions and faults are drawn.
+    ///
+    /// Each attempt is held against what the boxes' specifications say, and against the rules that
+    /// hold for all. What surprises is shrunk to the smallest scenario, which is written to a file,
+    /// with the commands that replay it here and on real kernels. Exits with 0 if nothing was
+    /// found, 1 if something was, 2 if it cannot be run, 130 if it was broken off; what was found
+    /// by then is written all the same.
+    Search(crate::sim_search::SimSearchArguments),
 }
 
 #[derive(Debug, Args)]

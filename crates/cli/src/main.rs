@@ -19,6 +19,7 @@ mod screen;
 mod sim_matrix;
 mod sim_population;
 mod sim_run;
+mod sim_search;
 
 use std::io;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Sim { command: SimCommand::Matrix(matrix) } => sim_matrix::run(&matrix),
         Command::Sim { command: SimCommand::Run(run) } => sim_run::run(&run),
         Command::Sim { command: SimCommand::Population(survey) } => sim_population::run(&survey),
+        Command::Sim { command: SimCommand::Search(search) } => sim_search::run(&search),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

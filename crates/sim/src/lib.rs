@@ -14,6 +14,7 @@ mod parallel;
 mod peer;
 pub mod population;
 pub mod scenario_run;
+pub mod search;
 mod server;
 pub mod stack;
 pub mod trial;

@@ -131,7 +131,7 @@ fn without_real_hosts(mut scenario: Scenario) -> (Scenario, Vec<String>) {
 }
 
 /// Makes one run of an attempt.
-fn make(
+pub(crate) fn make(
     scenario: &Scenario,
     attempt: &Attempt,
     technique: Technique,

@@ -1,0 +1,43 @@
+//! One experiment, made exactly as the scenario of its file is.
+
+use simopen_scenario::run::Outcome as Recorded;
+use simopen_scenario::schedule::seed_of;
+
+use super::compare::Outcome;
+use super::experiment::Experiment;
+use crate::scenario_run::{Options, make};
+use crate::stack::Stack;
+use crate::trial::{Carriage, Detail, Violation};
+
+/// How much is told of an experiment: nothing that a search does not compare.
+pub(super) const BRIEFLY: Detail = Detail::Outcome;
+
+/// Makes an experiment.
+pub(super) fn conduct(
+    experiment: &Experiment,
+    stack: Stack,
+    carriage: Carriage,
+    detail: Detail,
+) -> Outcome {
+    let scenario = experiment.scenario("", None);
+    let attempt = &scenario.attempts[0];
+    let seed = seed_of(&scenario.cell(attempt, &attempt.ways[0]), 0, experiment.seed);
+    let command = String::new();
+    let options = Options { seed, runs: None, stack, carriage, detail, command };
+    let run = match make(&scenario, attempt, experiment.technique, seed, &options) {
+        Ok(run) => run,
+        Err(error) => {
+            let rule = "every experiment can be made";
+            let violations = vec![Violation { rule, words: error.to_string() }];
+            return Outcome { connected: false, words: String::new(), violations };
+        }
+    };
+    let words = match &run.record.outcome {
+        Recorded::Failed { words, .. } => words.clone(),
+        Recorded::Connected | _ if run.record.is_success() => String::new(),
+        Recorded::Connected | _ => {
+            "it connected, and no bytes came through without the broker".to_owned()
+        }
+    };
+    Outcome { connected: run.record.is_success(), words, violations: run.violations }
+}
