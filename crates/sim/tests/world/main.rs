@@ -4,5 +4,6 @@ mod carriage;
 mod conditions;
 mod determinism;
 mod field;
+mod files;
 mod legs;
 mod matrix;
