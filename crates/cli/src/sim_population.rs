@@ -29,7 +29,7 @@ pub(crate) struct SimPopulationArguments {
 
     /// How many pairs are drawn. Each tries every technique once.
     #[arg(long, value_name = "N", default_value_t = 1000,
-          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     attempts: u32,
 
     /// What all chance follows from; drawn and shown if not given.
