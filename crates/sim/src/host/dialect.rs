@@ -127,7 +127,8 @@ impl Dialect {
             sequence: self.outer(segment.sequence),
             acknowledgment: segment.acknowledgment,
             flags: segment.flags,
-            window: segment.window >> self.window_scale,
+            // Rounded up: a shift above 13 would turn a buffer that is empty into one that is full.
+            window: segment.window.div_ceil(1 << self.window_scale),
         };
         self.next = self.next.max(header.sequence + segment.segment_len());
         if segment.flags.contains(TcpFlags::ACK) {

@@ -73,13 +73,12 @@ impl Handshake {
         self.due
     }
 
-    /// How long to wait for an answer to what was sent last; `None` once it is given up.
-    fn patience(&self) -> Option<Duration> {
-        let table: &[u64] = match self.stage {
+    /// How long to wait after each time that something was sent in this stage.
+    const fn patience(&self) -> &'static [u64] {
+        match self.stage {
             Stage::Dialling => &AFTER_SYN,
             Stage::Crossed(_) | Stage::Answering(_) => &AFTER_SYN_ACK,
-        };
-        table.get(self.sent.checked_sub(1)?).copied().map(Duration::from_millis)
+        }
     }
 }
 
@@ -158,7 +157,7 @@ impl Connection {
         if turn.now < handshake.due {
             return;
         }
-        if handshake.patience().is_none() {
+        if handshake.sent >= handshake.patience().len() {
             return self.fail(DialOutcome::TimedOut, turn);
         }
         self.trip.repeated();
@@ -170,12 +169,9 @@ impl Connection {
         let Some(handshake) = &mut self.handshake else {
             return;
         };
+        let patience = handshake.patience().get(handshake.sent).copied().unwrap_or_default();
+        handshake.due = turn.now + Duration::from_millis(patience);
         handshake.sent += 1;
-        // After the last one Linux waits as long as if there were another.
-        handshake.due = match handshake.patience() {
-            Some(patience) => turn.now + patience,
-            None => turn.now,
-        };
         self.write_opening(turn);
     }
 

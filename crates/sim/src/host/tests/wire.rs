@@ -1,6 +1,6 @@
 //! Two hosts at the two ends of a wire.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::*;
 
@@ -29,8 +29,10 @@ pub(super) struct Wire {
     /// What was told, but that there are bytes to read: they are read at once.
     pub(super) events: [Vec<HostEvent>; 2],
     pub(super) received: BTreeMap<(usize, SocketId), Vec<u8>>,
-    /// When it arrives, at which end.
-    flying: VecDeque<(Timestamp, usize, Vec<u8>)>,
+    /// By when they arrive, and their numbers: at which end.
+    flying: BTreeMap<(Timestamp, usize), (usize, Vec<u8>)>,
+    /// What befalls each packet: `None` for a loss, else how much later it comes.
+    pub(super) fate: Box<dyn FnMut(usize) -> Option<Duration>>,
     /// All that was sent, by whom.
     pub(super) sent: Vec<(Timestamp, usize, Vec<u8>)>,
 }
@@ -51,15 +53,26 @@ impl Wire {
             now: Timestamp::ZERO,
             events: [Vec::new(), Vec::new()],
             received: BTreeMap::new(),
-            flying: VecDeque::new(),
+            flying: BTreeMap::new(),
+            fate: Box::new(|_| Some(Duration::ZERO)),
             sent: Vec::new(),
         }
     }
 
     pub(super) fn dial(&mut self, side: usize, from: u16, to: u16) -> SocketId {
+        self.dial_with(side, from, to, DialOptions::default())
+    }
+
+    pub(super) fn dial_with(
+        &mut self,
+        side: usize,
+        from: u16,
+        to: u16,
+        options: DialOptions,
+    ) -> SocketId {
         let local = endpoint(self.addresses[side], from);
         let remote = endpoint(self.addresses[1 - side], to);
-        self.hosts[side].dial(local, remote, DialOptions::default(), self.now)
+        self.hosts[side].dial(local, remote, options, self.now)
     }
 
     pub(super) fn write(&mut self, side: usize, socket: SocketId, bytes: &[u8]) {
@@ -75,7 +88,7 @@ impl Wire {
     pub(super) fn run_until(&mut self, end: Timestamp) {
         loop {
             self.collect();
-            let arrival = self.flying.front().map(|(at, ..)| *at);
+            let arrival = self.flying.first_key_value().map(|((at, _), _)| *at);
             let timer = self.hosts.iter().filter_map(Host::poll_timeout).min();
             let Some(next) = arrival.into_iter().chain(timer).min().filter(|next| *next <= end)
             else {
@@ -83,7 +96,7 @@ impl Wire {
             };
             self.now = self.now.max(next);
             if arrival.is_some_and(|at| at <= self.now)
-                && let Some((_, side, packet)) = self.flying.pop_front()
+                && let Some((_, (side, packet))) = self.flying.pop_first()
             {
                 self.hosts[side].handle_packet(&packet, self.now);
             } else {
@@ -108,8 +121,12 @@ impl Wire {
             let mut packet = Vec::new();
             while self.hosts[side].poll_transmit(&mut packet) {
                 Packet::verify_checksums(&packet).unwrap();
+                let number = self.sent.len();
                 self.sent.push((self.now, side, packet.clone()));
-                self.flying.push_back((self.now + LEG, 1 - side, packet.clone()));
+                if let Some(late) = (self.fate)(number) {
+                    let arrival = (self.now + LEG + late, number);
+                    self.flying.insert(arrival, (1 - side, packet.clone()));
+                }
             }
         }
     }
