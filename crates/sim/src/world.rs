@@ -246,13 +246,17 @@ impl World {
     fn time_out(&mut self, number: usize) {
         let now = self.now;
         let station = &mut self.stations[number];
-        let (host, user) = (station.host_due, station.user_due);
-        if host.is_some_and(|due| due <= now) {
+        let [host, user] =
+            [station.host_due, station.user_due].map(|due| due.is_some_and(|due| due <= now));
+        if !host && !user {
+            return;
+        }
+        if host {
             station.host.handle_timeout(now);
             station.is_stirred = true;
             self.remember(number, Came::Timeout);
         }
-        if user.is_some_and(|due| due <= now) {
+        if user {
             self.remember(number, Came::Timeout);
             match self.user(number) {
                 Some(User::Peer(place)) => self.with_peer(place, Peer::handle_timeout),
