@@ -9,19 +9,23 @@
 //! Two schedules that lead to the same state of all machines have the same continuation, which is
 //! made once. Hosts cannot be copied, so each schedule is made from the start.
 
+mod cells;
 pub(crate) mod script;
 pub(crate) mod walk;
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use simopen_protocol::technique::Technique;
+use simopen_scenario::cell::Cell;
 use simopen_scenario::network::Network;
 use simopen_scenario::run::Outcome;
 
+pub use self::cells::ExploreSpec;
 pub use self::script::{BadChoice, Choice, Script};
 use self::walk::{Limits, Phase, Walk};
 use crate::trial::{Carriage, Detail, Run, Trial, Violation};
@@ -39,6 +43,8 @@ pub struct Exploration {
     pub deliveries: u32,
     /// Faults in one schedule at most.
     pub faults: u32,
+    /// Whether schedules are left as soon as they lead to a known state.
+    pub prunes: bool,
 }
 
 /// What came of an exploration.
@@ -56,6 +62,8 @@ pub struct Explored {
     pub states: u64,
     /// What must never happen and did.
     pub breaches: Vec<Breach>,
+    /// Whether nothing is left to be made.
+    pub complete: bool,
 }
 
 /// A schedule in which something happened that must never happen.
@@ -71,15 +79,24 @@ impl Exploration {
     /// The first eight deliveries of a technique, with two faults.
     #[must_use]
     pub const fn new(technique: Technique) -> Self {
-        let mut trial = Trial::new(technique);
+        Self::of(Trial::new(technique))
+    }
+
+    /// The same of what a cell of a matrix tries. `None` where that is somebody else's program.
+    #[must_use]
+    pub fn of_cell(cell: &Cell) -> Option<Self> {
+        Trial::of_cell(cell).map(Self::of)
+    }
+
+    const fn of(mut trial: Trial) -> Self {
         trial.carriage = Carriage::Streams;
         trial.detail = Detail::Outcome;
         [trial.bytes, trial.bytes_after_cut] = BYTES;
-        Self { trial, deliveries: 8, faults: 2 }
+        Self { trial, deliveries: 8, faults: 2, prunes: true }
     }
 
-    /// Makes all schedules in a network. `visit` is shown each as it ends: what was chosen and
-    /// what came of it, nothing where its continuation is known.
+    /// Makes all schedules in a network. `visit` is shown each as it ends, and may break off: what
+    /// was chosen and what came of it, nothing where its continuation is known.
     ///
     /// # Panics
     ///
@@ -88,33 +105,28 @@ impl Exploration {
         &self,
         network: &Network,
         seed: u64,
-        visit: &mut dyn FnMut(&Script, Option<&Run>),
+        visit: &mut dyn FnMut(&Script, Option<&Run>) -> ControlFlow<()>,
     ) -> Explored {
-        let walk = Rc::new(RefCell::new(Walk::new(self.limits())));
+        let walk = Rc::new(RefCell::new(Walk::new(self.limits(), self.prunes)));
         let mut explored = Explored::default();
         loop {
             let made = self.make(network, seed, &walk);
             let script = Script(walk.borrow().choices());
-            let is_known = walk.borrow().phase() == Phase::Known;
-            let violations = match &made {
-                Ok(run) => run.violations.clone(),
-                Err(panic) => vec![panicked(panic.as_ref())],
+            let ending = match &made {
+                Ok(_) if walk.borrow().phase() == Phase::Known => Ending::Known,
+                Ok(run) => Ending::Made(run),
+                Err(_) => Ending::Panicked,
             };
-            if is_known {
-                explored.pruned += 1;
-                visit(&script, None);
-            } else {
-                explored.explored += 1;
-                if let Ok(run) = &made {
-                    explored.count(run);
-                    visit(&script, Some(run));
-                }
-            }
+            let next = visit(&script, ending.run());
+            explored.count(ending);
+            let violations =
+                made.map_or_else(|panic| vec![panicked(&*panic)], |run| run.violations);
             if !violations.is_empty() {
                 explored.breaches.push(Breach { script, violations });
             }
-            if !walk.borrow_mut().turn() {
-                explored.states = walk.borrow().states() as u64;
+            explored.complete = !walk.borrow_mut().turn();
+            explored.states = walk.borrow().states();
+            if explored.complete || next.is_break() {
                 return explored;
             }
         }
@@ -128,9 +140,9 @@ impl Exploration {
     /// As [`Self::explore`] does, and where a machine does.
     #[must_use]
     pub fn replay(&self, network: &Network, seed: u64, script: &Script) -> Run {
-        let walk = Rc::new(RefCell::new(Walk::along(script.0.clone(), self.limits())));
+        let walk = Walk::along(script.0.clone(), self.limits());
         let trial = Trial { detail: Detail::Trace, ..self.trial.clone() };
-        trial.make_along(network.clone(), seed, &walk)
+        trial.make_along(network.clone(), seed, &Rc::new(RefCell::new(walk)))
     }
 
     /// Makes one schedule, or says with what words a machine panicked.
@@ -149,17 +161,38 @@ impl Exploration {
     }
 }
 
-impl Explored {
-    fn count(&mut self, run: &Run) {
-        match &run.record.outcome {
-            Outcome::Connected if run.record.direct == Some(true) => self.connected += 1,
-            Outcome::Failed { cause, .. } => self.count_failure(cause),
-            // Connected, but no bytes went without the broker; or one of a newer version.
-            Outcome::Connected | _ => self.count_failure("not-direct"),
+/// How a schedule ended.
+#[derive(Debug, Clone, Copy)]
+enum Ending<'run> {
+    Made(&'run Run),
+    /// Its continuation is known.
+    Known,
+    Panicked,
+}
+
+impl<'run> Ending<'run> {
+    const fn run(self) -> Option<&'run Run> {
+        match self {
+            Self::Made(run) => Some(run),
+            Self::Known | Self::Panicked => None,
         }
     }
+}
 
-    fn count_failure(&mut self, cause: &str) {
+impl Explored {
+    fn count(&mut self, ending: Ending<'_>) {
+        let run = match ending {
+            Ending::Known => return self.pruned += 1,
+            Ending::Panicked => return self.explored += 1,
+            Ending::Made(run) => run,
+        };
+        self.explored += 1;
+        let cause = match &run.record.outcome {
+            Outcome::Connected if run.record.direct == Some(true) => return self.connected += 1,
+            Outcome::Failed { cause, .. } => cause,
+            // It was confirmed, but no bytes went without the broker.
+            Outcome::Connected | _ => "not-direct",
+        };
         *self.failed.entry(cause.to_owned()).or_default() += 1;
     }
 }
@@ -168,4 +201,58 @@ fn panicked(payload: &(dyn Any + Send)) -> Violation {
     let words = payload.downcast_ref::<String>().cloned();
     let words = words.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     Violation { rule: "no machine panics", words: words.unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use simopen_packet::Timestamp;
+    use simopen_protocol::technique::Technique;
+    use simopen_scenario::seed::entropy_of;
+    use simopen_scenario::star::Star;
+
+    use super::*;
+
+    fn network(preset: &str) -> Network {
+        let spec = simopen_nat::Preset::named(preset).map(|preset| preset.spec);
+        let star =
+            Star { boxes: [spec; 2], ..Star::with_leg(std::time::Duration::from_millis(10)) };
+        star.network(&entropy_of(1), Timestamp::ZERO).unwrap()
+    }
+
+    /// All schedules of an exploration that prunes nothing: from which state each was left to its
+    /// course, and what came of it.
+    fn ends(exploration: &Exploration, network: &Network) -> Vec<(u64, String)> {
+        let walk = Rc::new(RefCell::new(Walk::new(exploration.limits(), false)));
+        let mut ends = Vec::new();
+        loop {
+            let run = exploration.trial.make_along(network.clone(), 1, &walk);
+            if let Some(state) = walk.borrow().released_from() {
+                ends.push((state, format!("{:?} {:?}", run.record.outcome, run.record.direct)));
+            }
+            if !walk.borrow_mut().turn() {
+                return ends;
+            }
+        }
+    }
+
+    #[test]
+    fn schedules_that_lead_to_one_state_come_out_alike() {
+        for technique in Technique::ALL {
+            let network = network("rst-answering");
+            let exploration =
+                Exploration { deliveries: 6, faults: 1, ..Exploration::new(technique) };
+            let ends = ends(&exploration, &network);
+            let mut by_state = BTreeMap::new();
+            for (state, end) in &ends {
+                assert_eq!(by_state.entry(state).or_insert(end), &end, "{technique}");
+            }
+            let pruned = exploration.explore(&network, 1, &mut |_, _| ControlFlow::Continue(()));
+            assert!(pruned.explored >= by_state.len() as u64, "{technique}");
+            println!(
+                "{technique}: {} schedules, {} states, {pruned:?}",
+                ends.len(),
+                by_state.len()
+            );
+        }
+    }
 }

@@ -6,9 +6,9 @@ use super::{Fabric, NodeState, Port};
 use crate::flight::FlightId;
 
 impl Hash for Fabric {
-    /// Its state: two networks of one plan that hash alike do the same from now on. Packets that
-    /// [wait](Fabric::held) may come in any order. What was counted and journalled does not
-    /// matter, nor does where a packet came from.
+    /// Its state: two networks of one plan that hash alike do the same from now on. The order of
+    /// packets that [wait](Fabric::held) does not enter into it, although [`Fabric::go_on`] keeps
+    /// it. What was counted and journalled does not matter, nor does where a packet came from.
     fn hash<H: Hasher>(&self, state: &mut H) {
         for Port { enabled, .. } in &self.ports {
             enabled.hash(state);

@@ -16,6 +16,10 @@ pub(crate) struct Walk {
     met: usize,
     /// Hashes of the states in which something was to be chosen.
     seen: BTreeSet<u64>,
+    /// Whether a walk ends where the rest is known.
+    prunes: bool,
+    /// The state from which everything took its course.
+    released_from: Option<u64>,
     left: Limits,
     /// Items that wait for the next deadline, by their content.
     late: BTreeSet<u64>,
@@ -61,6 +65,13 @@ pub(crate) struct InFlight {
     pub(crate) is_packet: bool,
 }
 
+/// Whether everything takes its course now, or more is chosen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    Now,
+    Later,
+}
+
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -76,8 +87,8 @@ pub(crate) enum Step {
 
 impl Walk {
     /// A walk along the first way everywhere.
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self::along(Vec::new(), limits)
+    pub(crate) fn new(limits: Limits, prunes: bool) -> Self {
+        Self { prunes, ..Self::along(Vec::new(), limits) }
     }
 
     /// A walk that begins with `path`.
@@ -88,6 +99,8 @@ impl Walk {
             path: path.into_iter().map(only).collect(),
             met: 0,
             seen: BTreeSet::new(),
+            prunes: true,
+            released_from: None,
             left: limits,
             late: BTreeSet::new(),
             phase: Phase::Ahead,
@@ -104,8 +117,14 @@ impl Walk {
     }
 
     /// States in which something was chosen, so far.
-    pub(crate) fn states(&self) -> usize {
-        self.seen.len()
+    pub(crate) fn states(&self) -> u64 {
+        self.seen.len() as u64
+    }
+
+    /// The state from which everything took its course, once it did.
+    #[cfg(test)]
+    pub(super) const fn released_from(&self) -> Option<u64> {
+        self.released_from
     }
 
     /// What was chosen so far.
@@ -117,6 +136,7 @@ impl Walk {
     pub(crate) fn turn(&mut self) -> bool {
         self.path.truncate(self.met);
         (self.met, self.left, self.phase) = (0, self.limits, Phase::Ahead);
+        self.released_from = None;
         self.late.clear();
         while let Some(last) = self.path.last_mut() {
             last.taken += 1;
@@ -129,9 +149,9 @@ impl Walk {
     }
 
     /// Chooses what comes next. `state` hashes the state of all machines.
-    pub(crate) fn step(&mut self, items: &[InFlight], state: impl FnOnce() -> u64) -> Step {
+    pub(crate) fn step(&mut self, items: &[InFlight], state: impl FnOnce(Release) -> u64) -> Step {
         if self.left.deliveries == 0 {
-            return self.release(state());
+            return self.release(state(Release::Now));
         }
         let ways = self.ways(items);
         if ways.is_empty() {
@@ -139,7 +159,7 @@ impl Walk {
             return Step::Wait;
         }
         if self.met == self.path.len() {
-            if !self.is_new(state()) {
+            if !self.is_new(state(Release::Later)) {
                 self.phase = Phase::Known;
                 return Step::Stop;
             }
@@ -160,13 +180,14 @@ impl Walk {
             return Step::Stop;
         }
         self.phase = Phase::Released;
+        self.released_from = Some(state);
         Step::Release
     }
 
     fn is_new(&mut self, state: u64) -> bool {
         let mut hasher = DefaultHasher::new();
         (state, self.left, &self.late).hash(&mut hasher);
-        self.seen.insert(hasher.finish())
+        self.seen.insert(hasher.finish()) || !self.prunes
     }
 
     /// What may come next: orders first, then faults.
@@ -211,12 +232,12 @@ mod tests {
     /// Walks through a world that holds these items and nothing else, whose state is what has
     /// arrived in which order, or the set of it.
     fn walk_all(items: &[InFlight], limits: Limits, commutes: bool) -> Vec<(String, Phase)> {
-        let mut walk = Walk::new(limits);
+        let mut walk = Walk::new(limits, true);
         let mut ends = Vec::new();
         loop {
             let (mut left, mut arrived) = (items.to_vec(), Vec::new());
             walk.begin();
-            while let Step::Choose(choice) = walk.step(&left, || {
+            while let Step::Choose(choice) = walk.step(&left, |_| {
                 let mut state = arrived.clone();
                 if commutes {
                     state.sort_unstable();

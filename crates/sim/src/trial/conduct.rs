@@ -160,6 +160,9 @@ impl<'trial> Conductor<'trial> {
             self.account.direct = Some(self.prove_direct(&connections));
         } else {
             invariants::one_sided(ends, &mut self.violations);
+            if self.world.is_faultless() {
+                invariants::one_sided_without_loss(ends, &mut self.violations);
+            }
         }
         self.account.ended = self.world.now();
     }

@@ -99,6 +99,16 @@ pub(super) fn one_sided(ends: [Option<&End>; 2], violations: &mut Vec<Violation>
     }
 }
 
+/// Where nothing is lost the last word is not lost either.
+pub(super) fn one_sided_without_loss(ends: [Option<&End>; 2], violations: &mut Vec<Violation>) {
+    if let [originator, Some(End::Connected(..))] = ends {
+        violations.push(Violation {
+            rule: "where nothing is lost, a responder is confirmed only with its originator",
+            words: format!("the originator ended with {originator:?}"),
+        });
+    }
+}
+
 /// No packet left in another's name that was not consented to.
 pub(super) fn consented(
     trial: &Trial,

@@ -14,7 +14,7 @@ use simopen_protocol::control::Message;
 use super::World;
 use super::streams::Towards;
 use crate::explore::script::Choice;
-use crate::explore::walk::{InFlight, Phase, Step, Walk};
+use crate::explore::walk::{InFlight, Phase, Release, Step, Walk};
 use crate::lines::LineNumber;
 
 /// What came of asking for the next step.
@@ -68,6 +68,12 @@ impl World {
         self.walk.as_ref().is_some_and(|walk| walk.borrow().phase() == Phase::Known)
     }
 
+    /// Whether somebody says what arrives next, and had nothing lost, copied or delayed.
+    pub(crate) fn is_faultless(&self) -> bool {
+        let is_faultless = |walk: &Walk| !walk.choices().iter().any(|choice| choice.is_fault());
+        self.walk.as_ref().is_some_and(|walk| is_faultless(&walk.borrow()))
+    }
+
     /// Folds something that came to a station into its history, where that is kept.
     #[inline]
     pub(super) fn remember(&mut self, station: usize, came: Came<'_>) {
@@ -92,7 +98,7 @@ impl World {
         }
         let items = self.items();
         let contents: Vec<_> = items.iter().map(|item| self.content(*item)).collect();
-        let step = walk.borrow_mut().step(&contents, || self.state());
+        let step = walk.borrow_mut().step(&contents, |release| self.state(release));
         match step {
             Step::Choose(choice) => self.carry_out(choice, &items),
             Step::Wait => return Stepped::Quiet,
@@ -178,9 +184,15 @@ impl World {
     }
 
     /// A hash of everything that decides over what comes. Hosts and peers hash by the history of
-    /// what came to them, from which their states follow.
-    fn state(&self) -> u64 {
+    /// what came to them, from which their states follow. In which order something was sent does
+    /// not matter, as long as anything may arrive next.
+    fn state(&self, release: Release) -> u64 {
         let mut hasher = DefaultHasher::new();
+        if release == Release::Now {
+            let held = self.fabric.held();
+            held.for_each(|held| (held.link, held.packet).hash(&mut hasher));
+            self.streams.hash_order(&mut hasher);
+        }
         (self.now, &self.fabric, &self.streams, self.incidents.len()).hash(&mut hasher);
         self.server.hash_state(&mut hasher);
         for station in &self.stations {

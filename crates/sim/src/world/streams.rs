@@ -47,6 +47,11 @@ impl Hash for Streams {
 }
 
 impl Streams {
+    /// Hashes in which order documents were sent.
+    pub(super) fn hash_order(&self, state: &mut impl Hasher) {
+        self.under_way.values().for_each(|document| document.hash(state));
+    }
+
     /// Sends a document that takes `delay`.
     pub(crate) fn send(&mut self, document: Document, delay: Duration, now: Timestamp) {
         if self.is_cut {
