@@ -4,6 +4,7 @@
 //! several parts, as the timers, counts as so many axes: `timers.established`.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use simopen_nat::{MiddleboxSpec, PRESETS, Preset};
 use toml::{Table, Value};
@@ -17,27 +18,33 @@ pub struct Nearest {
     pub turned: usize,
 }
 
+/// The axes of all presets.
+static KNOWN: LazyLock<Vec<Table>> =
+    LazyLock::new(|| PRESETS.iter().map(|preset| table(&preset.spec)).collect());
+
 /// The preset from which fewest axes have to be turned.
 #[must_use]
 pub fn nearest(spec: &MiddleboxSpec) -> Nearest {
-    let near = |preset: &'static Preset| {
-        let turned = turned(spec, &preset.spec).len();
+    let own = table(spec);
+    let near = |(preset, known): (&'static Preset, &Table)| {
+        let turned = differing(&own, known).len();
         Nearest { preset, turned }
     };
+    let all = PRESETS.iter().zip(KNOWN.iter()).map(near);
     // There are presets.
-    PRESETS
-        .iter()
-        .map(near)
-        .min_by_key(|near| near.turned)
+    all.min_by_key(|near| near.turned)
         .unwrap_or(Nearest { preset: &PRESETS[0], turned: usize::MAX })
 }
 
 /// The axes in which a box differs from another.
 #[must_use]
 pub fn turned(spec: &MiddleboxSpec, from: &MiddleboxSpec) -> Vec<String> {
-    let (own, other) = (table(spec), table(from));
+    differing(&table(spec), &table(from))
+}
+
+fn differing(own: &Table, other: &Table) -> Vec<String> {
     let mut axes = Vec::new();
-    for key in keys(&own, &other) {
+    for key in keys(own, other) {
         match (own.get(key), other.get(key)) {
             (own, other) if own == other => {}
             (Some(Value::Table(own)), Some(Value::Table(other))) if has_parts(own, other) => {

@@ -25,8 +25,8 @@ const MOST_TURNED: u64 = 4;
 pub(super) fn draw(spec: &SearchSpec, nth: u64) -> Experiment {
     let dice = &mut Dice::new(nth_seed(spec.seed, nth));
     let technique = dice.pick(&spec.techniques);
-    let boxes = [(); 2].map(|()| if dice.once_in(12) { None } else { Some(one_box(spec, dice)) });
-    let translates = boxes.iter().flatten().any(|spec| spec.role == Role::Nat);
+    let boxes = [(); 2].map(|()| one_box(spec, dice));
+    let translates = boxes.iter().any(|spec| spec.role == Role::Nat);
     let ip = if !translates && dice.once_in(2) { IpVersion::V6 } else { IpVersion::V4 };
     let leg = if dice.once_in(2) {
         Duration::from_millis(dice.pick(&LEGS))
@@ -47,7 +47,7 @@ pub(super) fn draw(spec: &SearchSpec, nth: u64) -> Experiment {
     };
     if dice.once_in(10) {
         let count = 1 + dice.below(2);
-        experiment.faults = (0..count).map(|_| fault(&experiment, dice)).collect();
+        experiment.faults = (0..count).map(|_| fault(dice)).collect();
         experiment.faults.sort_by_key(|fault| fault.at);
     }
     experiment
@@ -102,13 +102,12 @@ fn skew(leg: Duration, dice: &mut Dice) -> Duration {
     }
 }
 
-fn fault(experiment: &Experiment, dice: &mut Dice) -> Fault {
+fn fault(dice: &mut Dice) -> Fault {
     let at = dice.time(FAULTS_WITHIN);
     // Half of them early, where all the packets are.
     let at = if dice.once_in(2) { at / 10 } else { at };
-    let side = dice.place(2);
-    let what = if experiment.boxes[side].is_some() && dice.once_in(2) {
-        Trouble::Reboot(side)
+    let what = if dice.once_in(2) {
+        Trouble::Reboot(dice.place(2))
     } else {
         // Some take a single packet, some a whole exchange.
         let longest = Duration::from_millis(dice.pick(&[2, 20, 200, 2000]));

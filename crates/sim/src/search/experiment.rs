@@ -16,6 +16,10 @@ use simopen_scenario::oracle;
 use simopen_scenario::prediction::{Expect, Prediction};
 use simopen_scenario::star::{IpVersion, NAMES};
 
+/// The number of the network in the middle, and of the broker, which stands in it: `a` and `b`
+/// have a network each before it.
+const INTERNET: usize = 2;
+
 /// One attempt in a star, and what goes wrong meanwhile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
@@ -24,7 +28,7 @@ pub struct Experiment {
     /// Whether the broker sends its forged packets.
     pub forging: bool,
     /// The boxes before `a` and `b`.
-    pub boxes: [Option<MiddleboxSpec>; 2],
+    pub boxes: [MiddleboxSpec; 2],
     /// Which version of IP.
     pub ip: IpVersion,
     /// The links of `a`, `b` and `c`, or of their boxes, to the middle.
@@ -90,9 +94,8 @@ impl Experiment {
     #[must_use]
     pub fn prediction(&self) -> Option<Prediction> {
         let conditions = self.conditions()?;
-        let none = MiddleboxSpec::no_box();
-        let boxes = self.boxes.each_ref().map(|spec| spec.as_ref().unwrap_or(&none));
-        oracle::predict(boxes, &Way::Own(self.technique), self.forging, &conditions)
+        let [a, b] = &self.boxes;
+        oracle::predict([a, b], &Way::Own(self.technique), self.forging, &conditions)
     }
 
     /// Whether every run must connect, or none; `None` where that is not said.
@@ -110,28 +113,23 @@ impl Experiment {
     #[must_use]
     pub fn scenario(&self, name: &str, expect: Option<Expected>) -> Scenario {
         let places = Places::of(self);
-        let home = |side: usize| self.boxes[side].map(|_| side);
-        let hosts = [home(0), home(1), None].into_iter().enumerate().map(|(place, home)| {
-            // A host behind a box is at no distance from it: the link beyond has the delay.
-            let near = LinkPlan { delay: Duration::ZERO, ..LinkPlan::default() };
-            HostPlan {
-                name: NAMES[place].to_owned(),
-                network: home.map_or(places.middle, |side| places.homes[side]),
-                addresses: vec![(places.hosts[place], places.length)],
-                link: if home.is_some() { near } else { self.links[place] },
-                proxy: None,
-                exec: None,
-            }
+        // A host is at no distance from its box: the link beyond has the delay.
+        let near = LinkPlan { delay: Duration::ZERO, ..LinkPlan::default() };
+        let hosts = NAMES.into_iter().enumerate().map(|(place, name)| HostPlan {
+            name: name.to_owned(),
+            network: place,
+            addresses: vec![(places.hosts[place], places.length)],
+            link: if place == INTERNET { self.links[place] } else { near },
+            proxy: None,
+            exec: None,
         });
-        let boxes = [0, 1].into_iter().filter_map(|side| {
-            Some(BoxPlan {
-                name: format!("box-{}", NAMES[side]),
-                spec: self.boxes[side]?,
-                inside: places.homes[side],
-                outside: places.middle,
-                address: places.boxes[side],
-                link: self.links[side],
-            })
+        let boxes = [0, 1].into_iter().map(|side| BoxPlan {
+            name: format!("box-{}", NAMES[side]),
+            spec: self.boxes[side],
+            inside: side,
+            outside: INTERNET,
+            address: places.boxes[side],
+            link: self.links[side],
         });
         Scenario {
             name: name.to_owned(),
@@ -161,16 +159,13 @@ impl Experiment {
     }
 
     fn events(&self) -> Vec<Event> {
-        let number_of = |side: usize| self.boxes[..side].iter().flatten().count();
-        let attached = |place: usize| match self.boxes.get(place) {
-            Some(Some(_)) => Attached::Box(number_of(place)),
-            Some(None) | None => Attached::Host(place),
-        };
+        let attached =
+            |place| if place == INTERNET { Attached::Host(place) } else { Attached::Box(place) };
         let mut events = Vec::new();
         for Fault { at, what } in &self.faults {
             let mut add = |at, what| events.push(Event { at, what, during: None });
             match *what {
-                Trouble::Reboot(side) => add(*at, Change::Reboot(number_of(side))),
+                Trouble::Reboot(side) => add(*at, Change::Reboot(side)),
                 Trouble::Outage { of, lasts } => {
                     add(*at, Change::Link(attached(of), Direction::Down));
                     add(*at + lasts, Change::Link(attached(of), Direction::Up));
@@ -182,14 +177,12 @@ impl Experiment {
     }
 }
 
-/// The addresses of a star, and the numbers of its networks.
+/// The addresses of a star.
 struct Places {
     hosts: [IpAddr; 3],
     boxes: [IpAddr; 2],
     core: IpAddr,
     length: u8,
-    homes: [usize; 2],
-    middle: usize,
 }
 
 impl Places {
@@ -198,44 +191,31 @@ impl Places {
         // protects has public addresses, what a NAT hides private ones.
         let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
         let v6 = |net, host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, net, 0, 0, 0, 0, host));
-        let [a, b] = experiment.boxes.map(|spec| spec.map(|spec| spec.role));
-        let behind = |role: Option<Role>, public, protected, private| match role {
-            None => public,
-            Some(Role::Nat) => private,
-            Some(_) => protected,
+        let behind = |side: usize, protected, private| match experiment.boxes[side].role {
+            Role::Nat => private,
+            Role::Firewall | Role::Transparent | _ => protected,
         };
-        let has_home = experiment.boxes.map(|spec| spec.is_some());
-        let homes = [0, usize::from(has_home[0])];
-        let middle = has_home.into_iter().filter(|has| *has).count();
         match experiment.ip {
             IpVersion::V4 => Self {
                 hosts: [
-                    behind(a, v4(198, 51, 100, 2), v4(198, 51, 100, 130), v4(10, 0, 1, 2)),
-                    behind(b, v4(203, 0, 113, 2), v4(203, 0, 113, 130), v4(10, 0, 2, 2)),
+                    behind(0, v4(198, 51, 100, 130), v4(10, 0, 1, 2)),
+                    behind(1, v4(203, 0, 113, 130), v4(10, 0, 2, 2)),
                     v4(192, 0, 2, 2),
                 ],
                 boxes: [v4(198, 51, 100, 1), v4(203, 0, 113, 1)],
                 core: v4(192, 0, 2, 1),
                 length: 25,
-                homes,
-                middle,
             },
             IpVersion::V6 => Self {
-                hosts: [
-                    behind(a, v6(0xa, 2), v6(0x1a, 2), v6(0x1a, 2)),
-                    behind(b, v6(0xb, 2), v6(0x1b, 2), v6(0x1b, 2)),
-                    v6(0xc, 2),
-                ],
+                hosts: [v6(0x1a, 2), v6(0x1b, 2), v6(0xc, 2)],
                 boxes: [v6(0xa, 1), v6(0xb, 1)],
                 core: v6(0xc, 1),
                 length: 64,
-                homes,
-                middle,
             },
         }
     }
 
-    /// The networks of the sides that have boxes, and the one in the middle.
+    /// The networks of the sides, and the one in the middle.
     fn networks(&self, experiment: &Experiment) -> Vec<Segment> {
         let segment = |name: &str, prefixes| Segment {
             name: name.to_owned(),
@@ -247,7 +227,6 @@ impl Places {
         };
         let of = |address: IpAddr| (first(address, self.length), self.length);
         let homes = (0..2)
-            .filter(|side| experiment.boxes[*side].is_some())
             .map(|side| segment(&format!("home-{}", NAMES[side]), vec![of(self.hosts[side])]));
         let source_validation = if experiment.source_validation {
             SourceValidation::Strict
@@ -314,9 +293,7 @@ mod tests {
             let Some(conditions) = experiment.conditions() else { continue };
             let scenario = experiment.scenario("drawn", None);
             let leg = scenario.leg(&scenario.attempts[0]);
-            let boxes = experiment.boxes.iter().flatten().count() as u32;
-            let through = simopen_fabric::HOST_LINK_DELAY * boxes / 2;
-            assert_eq!(leg, conditions.leg + through, "{experiment:?}");
+            assert_eq!(leg, conditions.leg + simopen_fabric::HOST_LINK_DELAY, "{experiment:?}");
         }
     }
 }

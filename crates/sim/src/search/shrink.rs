@@ -35,10 +35,10 @@ pub fn shrink(from: Experiment, surprises: &mut dyn FnMut(&Experiment) -> bool) 
 fn weight(experiment: &Experiment) -> usize {
     let Experiment { forging, boxes, ip, links, skew, source_validation, faults, seed, .. } =
         experiment;
-    let boxes = boxes.iter().flatten().map(|spec| {
+    let boxes = boxes.iter().map(|spec| {
         let near = axes::nearest(spec);
         let place = PRESETS.iter().position(|preset| preset.name == near.preset.name);
-        100 + 100 * near.turned + place.unwrap_or(PRESETS.len())
+        100 * near.turned + place.unwrap_or(PRESETS.len())
     });
     let links_differ = usize::from(links.iter().any(|link| *link != links[0]));
     let links = links.iter().map(|link| {
@@ -95,17 +95,15 @@ fn candidates(from: &Experiment) -> Vec<Experiment> {
     add(&|one| one.forging = true);
     add(&|one| one.ip = IpVersion::V4);
     for side in 0..2 {
-        add(&|one| one.boxes[side] = None);
         for preset in PRESETS {
-            add(&|one| one.boxes[side] = Some(preset.spec));
+            add(&|one| one.boxes[side] = preset.spec);
         }
         add(&|one| one.boxes[side] = one.boxes[1 - side]);
-        if let Some(spec) = from.boxes[side] {
-            let near = axes::nearest(&spec).preset.spec;
-            for axis in axes::turned(&spec, &near) {
-                let back = axes::with_axis_of(spec, &near, &axis);
-                add(&|one| one.boxes[side] = Some(back));
-            }
+        let spec = from.boxes[side];
+        let near = axes::nearest(&spec).preset.spec;
+        for axis in axes::turned(&spec, &near) {
+            let back = axes::with_axis_of(spec, &near, &axis);
+            add(&|one| one.boxes[side] = back);
         }
     }
     for (round, time) in rounder(from.links[0].delay) {
@@ -188,15 +186,15 @@ mod tests {
     #[test]
     fn what_does_not_matter_becomes_plain_and_what_matters_stays() {
         let resets = |one: &Experiment| {
-            one.boxes[1].is_some_and(|spec| spec.unsolicited == UnsolicitedSyn::Reset)
+            one.boxes[1].unsolicited == UnsolicitedSyn::Reset
                 && one.links[0].delay > Duration::from_millis(30)
         };
-        let from = drawn(|one| resets(one) && one.boxes[0].is_some() && !one.faults.is_empty());
+        let from = drawn(|one| resets(one) && !one.faults.is_empty());
 
         let smallest = shrink(from, &mut |one| resets(one));
 
-        let answering = MiddleboxSpec { ..axes::nearest(&smallest.boxes[1].unwrap()).preset.spec };
-        assert_eq!(smallest.boxes, [None, Some(answering)]);
+        let answering = axes::nearest(&smallest.boxes[1]);
+        assert_eq!((smallest.boxes[0], answering.turned), (MiddleboxSpec::no_box(), 0));
         assert_eq!(smallest.skew, [Duration::ZERO; 2]);
         assert_eq!((smallest.faults, smallest.seed), (Vec::new(), 1));
         assert_eq!(
@@ -233,7 +231,7 @@ mod tests {
             tried += 1;
             true
         });
-        assert_eq!((smallest.boxes, smallest.seed), ([None; 2], 1));
+        assert_eq!((smallest.boxes, smallest.seed), ([MiddleboxSpec::no_box(); 2], 1));
         assert!(tried <= MOST_TRIED, "{tried}");
     }
 }
