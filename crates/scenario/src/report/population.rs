@@ -56,7 +56,7 @@ fn told(survey: &Survey) -> String {
     match &survey.paths[..] {
         [only] => text.push_str(&words::conditions(&only.of)),
         paths => {
-            let _ = write!(text, "{} kinds of path", paths.len());
+            let _ = write!(text, "{} kinds of paths", paths.len());
         }
     }
     let share = words::percent(survey.lets_foreign_sources_out);
