@@ -14,7 +14,7 @@ use simopen_packet::{SeqNumber, Ttl};
 use thiserror::Error;
 
 use crate::cause::Cause;
-use crate::document::DocumentError;
+use crate::document::{Attribute, DocumentError};
 use crate::greeting::Greetings;
 use crate::identity::{PeerId, SessionId, UserId};
 use crate::technique::Technique;
@@ -43,7 +43,7 @@ pub struct Request {
     /// What is asked.
     pub action: Action,
     /// Attributes that this version does not know; they are repeated in the response.
-    pub unknown: Vec<(String, String)>,
+    pub unknown: Vec<Attribute>,
 }
 
 impl Request {
@@ -186,7 +186,7 @@ pub enum OutcomeState {
 /// The request's attributes, repeated in its response (seed 001 ¶147).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Head {
-    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) attributes: Vec<Attribute>,
 }
 
 impl Head {

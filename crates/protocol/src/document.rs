@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
-use quick_xml::events::{BytesEnd, BytesRef, BytesStart, BytesText, Event};
-use quick_xml::{Reader, Writer, XmlVersion};
+use quick_xml::escape::escape;
+use quick_xml::events::attributes::Attribute as Written;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 use thiserror::Error;
 
 /// The deepest nesting of elements that is read.
@@ -14,13 +16,19 @@ pub const MAX_DEPTH: usize = 16;
 /// The most attributes of one element that are read.
 pub const MAX_ATTRIBUTES: usize = 64;
 
+/// Room for a document as most are, in bytes.
+const USUAL_LEN: usize = 512;
+
+/// Name and value of an attribute. Names that this version writes are its own constants.
+pub type Attribute = (Cow<'static, str>, String);
+
 /// One XML element with all that is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Element {
     /// The tag.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Attributes in the order in which they were written.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<Attribute>,
     /// Child elements in order.
     pub children: Vec<Self>,
     /// All character data directly inside the element, joined and trimmed.
@@ -30,7 +38,7 @@ pub struct Element {
 impl Element {
     /// An empty element.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
             attributes: Vec::new(),
@@ -41,7 +49,7 @@ impl Element {
 
     /// The element with an attribute added.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.attributes.push((name.into(), value.to_string()));
         self
     }
@@ -55,7 +63,7 @@ impl Element {
 
     /// The element with a child added that holds nothing but `text`.
     #[must_use]
-    pub fn with_text_child(self, name: &str, text: impl ToString) -> Self {
+    pub fn with_text_child(self, name: &'static str, text: impl ToString) -> Self {
         let mut child = Self::new(name);
         child.text = text.to_string();
         self.with_child(child)
@@ -120,29 +128,32 @@ impl Element {
     /// Writes the document.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::new(Vec::new());
-        self.write(&mut writer);
-        writer.into_inner()
+        let mut text = String::with_capacity(USUAL_LEN);
+        self.write(&mut text);
+        text.into_bytes()
     }
 
-    fn write(&self, writer: &mut Writer<Vec<u8>>) {
-        const INVARIANT: &str = "writing to memory does not fail";
-        let mut start = BytesStart::new(self.name.as_str());
+    fn write(&self, into: &mut String) {
+        into.push('<');
+        into.push_str(&self.name);
         for (name, value) in &self.attributes {
-            start.push_attribute((name.as_str(), value.as_str()));
+            let Written { value, .. } = Written::from((&**name, value.as_str()));
+            for part in [" ", name, "=\"", &value, "\""] {
+                into.push_str(part);
+            }
         }
         if self.children.is_empty() && self.text.is_empty() {
-            writer.write_event(Event::Empty(start)).expect(INVARIANT);
+            into.push_str("/>");
             return;
         }
-        writer.write_event(Event::Start(start)).expect(INVARIANT);
-        if !self.text.is_empty() {
-            writer.write_event(Event::Text(BytesText::new(&self.text))).expect(INVARIANT);
-        }
+        into.push('>');
+        into.push_str(&escape(self.text.as_str()));
         for child in &self.children {
-            child.write(writer);
+            child.write(into);
         }
-        writer.write_event(Event::End(BytesEnd::new(self.name.as_str()))).expect(INVARIANT);
+        for part in ["</", &self.name, ">"] {
+            into.push_str(part);
+        }
     }
 }
 
@@ -155,7 +166,7 @@ const fn refuse_second_root(root: Option<&Element>) -> Result<(), DocumentError>
 }
 
 fn element_of(start: &BytesStart<'_>) -> Result<Element, DocumentError> {
-    let mut element = Element::new(start.name().as_ref());
+    let mut element = Element::new(start.name().as_ref().to_owned());
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|_| DocumentError::Malformed)?;
         if element.attributes.len() == MAX_ATTRIBUTES {
@@ -164,7 +175,8 @@ fn element_of(start: &BytesStart<'_>) -> Result<Element, DocumentError> {
         let value = attribute
             .normalized_value(XmlVersion::Explicit1_0)
             .map_err(|_| DocumentError::UnknownEntity)?;
-        element.attributes.push((attribute.key.as_ref().into(), value.into_owned()));
+        let name = attribute.key.as_ref().to_owned();
+        element.attributes.push((name.into(), value.into_owned()));
     }
     Ok(element)
 }
@@ -266,15 +278,17 @@ mod tests {
             "[!-~ä]{0,12}",
         )
             .prop_map(|(name, attributes, text)| Element {
-                name,
-                attributes: attributes.into_iter().collect(),
+                name: name.into(),
+                attributes: attributes
+                    .into_iter()
+                    .map(|(name, value)| (name.into(), value))
+                    .collect(),
                 children: Vec::new(),
                 text,
             });
         leaf.prop_recursive(4, 16, 4, |inner| {
-            ("[a-z]{1,6}", prop::collection::vec(inner, 0..4)).prop_map(|(name, children)| {
-                Element { name, attributes: Vec::new(), children, text: String::new() }
-            })
+            ("[a-z]{1,6}", prop::collection::vec(inner, 0..4))
+                .prop_map(|(name, children)| Element { children, ..Element::new(name) })
         })
     }
 

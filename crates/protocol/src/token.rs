@@ -37,14 +37,17 @@ impl Token {
     #[must_use]
     pub fn reveal(&self) -> String {
         let mut text = String::with_capacity(TEXT_LEN);
-        for group in 0..TEXT_LEN {
-            let mut value = 0_usize;
-            for bit in group * 5..group * 5 + 5 {
-                let byte = self.0.get(bit / 8).copied().unwrap_or(0);
-                value = value << 1 | usize::from(byte >> (7 - bit % 8) & 1);
+        let (mut bits, mut held) = (0_u32, 0);
+        for byte in self.0 {
+            bits = bits << 8 | u32::from(byte);
+            held += 8;
+            while held >= 5 {
+                held -= 5;
+                text.push(letter(bits >> held));
             }
-            text.push(char::from(ALPHABET[value]));
         }
+        // The last letter has one bit of the value and four zeros.
+        text.push(letter(bits << (5 - held)));
         text
     }
 
@@ -59,19 +62,31 @@ impl Token {
             return Err(TokenError);
         }
         let mut bytes = [0_u8; TOKEN_LEN];
-        for (group, letter) in text.bytes().enumerate() {
-            let value = ALPHABET.iter().position(|known| *known == letter).ok_or(TokenError)?;
-            for offset in 0..5 {
-                let bit = group * 5 + offset;
-                let one = value >> (4 - offset) & 1 == 1;
-                match bytes.get_mut(bit / 8) {
-                    Some(byte) if one => *byte |= 1 << (7 - bit % 8),
-                    None if one => return Err(TokenError),
-                    Some(_) | None => {}
-                }
+        let mut places = bytes.iter_mut();
+        let (mut bits, mut held) = (0_u32, 0);
+        for letter in text.bytes() {
+            bits = bits << 5 | value(letter)?;
+            held += 5;
+            if held >= 8 {
+                held -= 8;
+                *places.next().ok_or(TokenError)? = (bits >> held) as u8;
             }
         }
-        if bytes[0] & 0x80 == 0 { Err(TokenError) } else { Ok(Self(bytes)) }
+        let is_left_over = bits & ((1 << held) - 1) != 0;
+        if is_left_over || bytes[0] & 0x80 == 0 { Err(TokenError) } else { Ok(Self(bytes)) }
+    }
+}
+
+/// The letter of the lowest five of `bits`.
+fn letter(bits: u32) -> char {
+    char::from(ALPHABET[(bits & 0x1f) as usize])
+}
+
+fn value(letter: u8) -> Result<u32, TokenError> {
+    match letter {
+        b'a'..=b'z' => Ok(u32::from(letter - b'a')),
+        b'2'..=b'7' => Ok(u32::from(letter - b'2') + 26),
+        _ => Err(TokenError),
     }
 }
 

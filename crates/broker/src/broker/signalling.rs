@@ -1,6 +1,5 @@
 //! What each request does.
 
-use alloc::string::String;
 use core::net::SocketAddr;
 
 use simopen_packet::{Syn, Timestamp, Ttl};
@@ -10,6 +9,7 @@ use simopen_protocol::control::{
     Notification, Observed, Outcome, OutcomeState, Presence, Probe, Reply, Request, SynBytes,
     SynReport,
 };
+use simopen_protocol::document::Attribute;
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
 use simopen_protocol::technique::Technique;
@@ -320,7 +320,7 @@ fn private_endpoint(
     (originator.ip() == responder.ip() && private != responder).then_some(private)
 }
 
-fn length(attributes: &[(String, String)]) -> usize {
+fn length(attributes: &[Attribute]) -> usize {
     attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 

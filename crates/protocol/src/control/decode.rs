@@ -1,5 +1,6 @@
 //! Documents to messages.
 
+use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 use core::time::Duration;
@@ -12,7 +13,7 @@ use super::{
     Reply, Request, Response, SynBytes, SynReport, TransactionId,
 };
 use crate::cause::Cause;
-use crate::document::Element;
+use crate::document::{Attribute, Element, MAX_ATTRIBUTES};
 use crate::greeting::Greetings;
 use crate::identity::UserId;
 use crate::token::Token;
@@ -25,7 +26,7 @@ impl Message {
     /// [`ControlError`] says what is wrong, and lets a broker answer the request all the same.
     pub fn parse(bytes: &[u8]) -> Result<Self, ControlError> {
         let root = Element::parse(bytes)?;
-        match root.name.as_str() {
+        match &*root.name {
             "PBReq" => request(&root).map(Self::Request),
             "PBResp" => response(&root).map(Self::Response),
             "PBNotify" => notification(&root).map(Self::Notification),
@@ -65,11 +66,7 @@ fn request(root: &Element) -> Result<Request, ControlError> {
         "Ping" => Action::Ping,
         _ => return Err(ControlError::UnknownAction(Head { attributes: root.attributes.clone() })),
     };
-    let mut request = Request::new(id, action);
-    let known = request.head().attributes;
-    let is_unknown = |(name, _): &&(String, String)| !known.iter().any(|(key, _)| key == name);
-    request.unknown = root.attributes.iter().filter(is_unknown).cloned().collect();
-    Ok(request)
+    Ok(Request { id, action, unknown: fields.unread().cloned().collect() })
 }
 
 fn response(root: &Element) -> Result<Response, ControlError> {
@@ -153,11 +150,16 @@ struct Fields<'a> {
     element: &'a Element,
     name: &'static str,
     root: &'a Element,
+    /// The attributes that were read, one bit each, the first one lowest.
+    read: Cell<u64>,
 }
+
+// A bit for each attribute.
+const _: () = assert!(MAX_ATTRIBUTES <= u64::BITS as usize);
 
 impl<'a> Fields<'a> {
     const fn of(element: &'a Element, name: &'static str, root: &'a Element) -> Self {
-        Self { element, name, root }
+        Self { element, name, root, read: Cell::new(0) }
     }
 
     fn child(root: &'a Element, name: &'static str) -> Result<Self, ControlError> {
@@ -171,8 +173,22 @@ impl<'a> Fields<'a> {
         ControlError::Missing { element: self.name, what, head }
     }
 
+    fn attribute(&self, name: &str) -> Option<&'a str> {
+        let attributes = &self.element.attributes;
+        let place = attributes.iter().position(|(key, _)| key == name)?;
+        self.read.set(self.read.get() | 1 << place);
+        Some(&attributes[place].1)
+    }
+
+    /// The attributes that nobody asked for.
+    fn unread(&self) -> impl Iterator<Item = &'a Attribute> {
+        let read = self.read.get();
+        let numbered = self.element.attributes.iter().enumerate();
+        numbered.filter(move |(place, _)| read >> place & 1 == 0).map(|(_, attribute)| attribute)
+    }
+
     fn text(&self, name: &'static str) -> Result<&'a str, ControlError> {
-        self.element.attribute(name).ok_or_else(|| self.missing(name))
+        self.attribute(name).ok_or_else(|| self.missing(name))
     }
 
     fn value<T: FromStr>(&self, name: &'static str) -> Result<T, ControlError> {
@@ -180,7 +196,7 @@ impl<'a> Fields<'a> {
     }
 
     fn optional<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, ControlError> {
-        match self.element.attribute(name) {
+        match self.attribute(name) {
             Some(_) => self.value(name).map(Some),
             None => Ok(None),
         }
@@ -219,8 +235,7 @@ impl<'a> Fields<'a> {
         let state = match self.text("State")? {
             "confirmed" => OutcomeState::Confirmed,
             "failed" => OutcomeState::Failed(
-                self.element
-                    .attribute("Cause")
+                self.attribute("Cause")
                     .map_or(Cause::Unspecified, |word| word.parse().unwrap_or(Cause::Unspecified)),
             ),
             _ => return Err(self.missing("State")),
@@ -230,16 +245,10 @@ impl<'a> Fields<'a> {
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    if text.len() > 2 * MAX_SYN_BYTES || text.len() % 2 == 1 || !text.is_ascii() {
+    if text.len() > 2 * MAX_SYN_BYTES || text.len() % 2 == 1 {
         return None;
     }
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| {
-            let pair = core::str::from_utf8(pair).ok()?;
-            pair.bytes()
-                .all(|byte| byte.is_ascii_hexdigit())
-                .then(|| u8::from_str_radix(pair, 16).ok())?
-        })
-        .collect()
+    let digit = |letter: u8| char::from(letter).to_digit(16);
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.map(|pair| Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
 }

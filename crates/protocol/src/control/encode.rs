@@ -6,7 +6,7 @@ use super::{
     Accepted, Action, ConnectionRequest, LoggedIn, Message, Notification, Outcome, OutcomeState,
     Presence, Reply, Request, Response, SynBytes,
 };
-use crate::document::Element;
+use crate::document::{Attribute, Element};
 use crate::greeting::Greetings;
 
 impl Message {
@@ -23,7 +23,7 @@ impl Message {
 }
 
 /// All attributes of a request, known and unknown: no secret is among them.
-pub(super) fn request_attributes(request: &Request) -> Vec<(String, String)> {
+pub(super) fn request_attributes(request: &Request) -> Vec<Attribute> {
     let head = Element::new("PBReq").with("Action", request.action.name()).with("ID", request.id.0);
     let mut attributes = match &request.action {
         Action::Login(login) => head.with("UserID", &login.user),
@@ -155,5 +155,6 @@ fn with_packet(element: Element, syn: Option<&SynBytes>) -> Element {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
