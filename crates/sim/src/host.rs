@@ -12,6 +12,7 @@ mod handshake;
 mod icmp;
 mod install;
 mod outbox;
+mod round_trip;
 mod synchronized;
 
 use std::collections::VecDeque;

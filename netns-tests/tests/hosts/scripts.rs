@@ -28,9 +28,19 @@ const fn write(bytes: &'static [u8]) -> Step {
     Step::Call(Call::Write(bytes))
 }
 
-/// A SYN that nothing answers, for the first three repetitions.
-pub(crate) fn unanswered() -> Vec<Step> {
-    vec![DIAL, Step::Wait(Duration::from_millis(3_200)), TELL, DROP]
+/// What nothing answers: a SYN, data after an opening, data of an installed connection.
+pub(crate) fn unanswered() -> [(&'static str, Vec<Step>); 4] {
+    let wait = Step::Wait(Duration::from_millis(3_200));
+    let data = [write(b"hello"), Step::Wait(Duration::from_millis(1_300))];
+    [
+        ("a SYN", vec![DIAL, wait, TELL, DROP]),
+        ("data", opened(&data)),
+        (
+            "data without selective acknowledgments",
+            [&[DIAL, send(syn_ack().without_options()), TELL][..], &data].concat(),
+        ),
+        ("data of an installed connection", vec![INSTALL, data[0], wait]),
+    ]
 }
 
 /// All scripts, by their names.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use simopen_packet::{Packet, SeqNumber, Syn, SynOptions, TcpFlags, Timestamp, Ttl};
+use simopen_packet::{Packet, SeqNumber, Syn, SynOptions, TcpBuilder, TcpFlags, Timestamp, Ttl};
 use simopen_traversal::DialOutcome;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -13,12 +13,15 @@ use super::dialect::Dialect;
 use super::engine::{Edit, Engine};
 use super::handshake::Handshake;
 use super::outbox::Outbox;
+use super::round_trip::{Flight, RoundTrip};
 use super::{HostEvent, SocketId};
 use crate::stack::Stack;
 
 /// Bytes that a socket holds for its reader, and for its peer until they are acknowledged. A
 /// window never exceeds it, so no flight does.
 const BUFFER: usize = 8 * 1024;
+/// Bytes of the largest segment that is full in either IP version, with timestamps.
+const SEGMENT: u32 = 1448;
 /// Bytes that wait for room in the socket.
 const UNSENT: usize = 1024 * 1024;
 
@@ -76,6 +79,8 @@ pub(super) struct Connection {
     /// What both SYNs said, as far as they are known.
     pub(super) said: [Option<(SeqNumber, SynOptions)>; 2],
     pub(super) trip: RoundTrip,
+    /// The last window of the other side, as it stood in the header.
+    pub(super) peer_window: u16,
     /// When Linux last answered what it calls out of window.
     pub(super) answered_out_of_window: Option<Timestamp>,
     sockets: SocketSet<'static>,
@@ -101,35 +106,6 @@ enum Progress {
 struct Told {
     readable: bool,
     closed: bool,
-}
-
-/// The shortest round trip, of segments that were sent once (RFC 6298 §3).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RoundTrip {
-    pub(super) shortest: Option<Duration>,
-    timed: Option<(SeqNumber, Timestamp)>,
-}
-
-impl RoundTrip {
-    /// A segment that ends before `end` leaves for the first time.
-    pub(super) fn sent(&mut self, end: SeqNumber, now: Timestamp) {
-        self.timed.get_or_insert((end, now));
-    }
-
-    /// What leaves again is not timed.
-    pub(super) fn repeated(&mut self) {
-        self.timed = None;
-    }
-
-    pub(super) fn acknowledged(&mut self, acknowledgment: SeqNumber, now: Timestamp) {
-        if let Some((end, sent)) = self.timed
-            && end.at_or_precedes(acknowledgment)
-        {
-            let trip = now - sent;
-            self.shortest = Some(self.shortest.map_or(trip, |shortest| shortest.min(trip)));
-            self.timed = None;
-        }
-    }
 }
 
 impl Connection {
@@ -161,6 +137,7 @@ impl Connection {
             handshake: None,
             said: [None; 2],
             trip: RoundTrip::default(),
+            peer_window: 0,
             answered_out_of_window: None,
             sockets,
             socket,
@@ -260,7 +237,63 @@ impl Connection {
         if self.handshake.is_some() {
             self.repeat_opening(turn);
         }
+        let sent_again = self.trip.sent_again;
         self.advance(turn);
+        if self.trip.due().is_some_and(|due| due <= turn.now) && self.times_out_itself() {
+            if self.trip.sent_again == sent_again {
+                self.repeat_first(turn);
+            }
+            self.trip.back_off(self.dialect.sack, turn.now);
+            self.advance(turn);
+        }
+    }
+
+    /// Whether it is the shim that knows when to send again: smoltcp waits a second at least. A
+    /// FIN alone is smoltcp's, which would not send it again before its own time.
+    fn times_out_itself(&self) -> bool {
+        self.stack == Stack::Linux
+            && self.progress == Progress::Open
+            && self.sockets.get::<Socket<'static>>(self.socket).send_queue() > 0
+    }
+
+    /// Makes smoltcp send the first unacknowledged segment again: it does when the same
+    /// acknowledgment comes three times (RFC 5681 §3.2). One with another window begins the count.
+    fn repeat_first(&mut self, turn: &mut Turn<'_>) {
+        let window = self.peer_window;
+        if window == 0 {
+            // Nothing may be sent; smoltcp probes the window.
+            return;
+        }
+        let another = if window == u16::MAX { window - 1 } else { window + 1 };
+        for window in [window, another, another, another, another] {
+            let acknowledgment = TcpBuilder {
+                source: self.remote,
+                destination: self.local,
+                ttl: Ttl::DEFAULT,
+                sequence: self.dialect.taken,
+                acknowledgment: self.dialect.inner(self.dialect.unacknowledged),
+                flags: TcpFlags::ACK,
+                window,
+            };
+            let mut packet = [0; 60];
+            if let Ok(length) = acknowledgment.emit(&[], &[], &mut packet) {
+                self.feed(turn.engine, &packet[..length], turn.now);
+            }
+        }
+    }
+
+    /// How much is on the way.
+    fn flight(&self) -> Flight {
+        match self.dialect.next.distance_from(self.dialect.unacknowledged) {
+            0 => Flight::Empty,
+            bytes if bytes <= SEGMENT => Flight::One,
+            _ => Flight::More,
+        }
+    }
+
+    /// What was sent or acknowledged begins the wait anew.
+    pub(super) fn rearm(&mut self, now: Timestamp) {
+        self.trip.rearm(self.flight(), now);
     }
 
     /// Sends what is due, and says what became true.
@@ -272,6 +305,7 @@ impl Connection {
         self.settle(turn);
         self.due = match &self.handshake {
             Some(handshake) => Some(handshake.due()),
+            None if self.times_out_itself() => self.trip.due(),
             None => turn.engine.due(&self.sockets, turn.now),
         };
     }
@@ -296,6 +330,7 @@ impl Connection {
 
     fn drain(&mut self, turn: &mut Turn<'_>) {
         let watched = matches!(self.origin, Origin::Dialled { watched: true, .. });
+        let before = self.dialect.next;
         while let Some(packet) = turn.engine.draw(&mut self.sockets, turn.now) {
             let mut sender = Sender::of(&mut self.dialect, &mut self.trip, self.ttl);
             if let Some(said) = sender.send(packet, turn.outbox, turn.now) {
@@ -305,6 +340,9 @@ impl Connection {
                     turn.events.push_back(HostEvent::SynSent { socket: self.id, packet });
                 }
             }
+        }
+        if self.dialect.next != before {
+            self.rearm(turn.now);
         }
     }
 
@@ -477,7 +515,9 @@ impl<'a> Sender<'a> {
             }
         }
         outbox.write(|into| self.dialect.write(&packet, segment, self.ttl, now, into));
-        let options = SynOptions::parse(segment.options).unwrap_or_default();
-        segment.flags.contains(TcpFlags::SYN).then_some((segment.sequence, options))
+        if !segment.flags.contains(TcpFlags::SYN) {
+            return None;
+        }
+        Some((segment.sequence, SynOptions::parse(segment.options).unwrap_or_default()))
     }
 }

@@ -419,6 +419,7 @@ impl Connection {
         self.handshake = None;
         self.trip.acknowledged(segment.acknowledgment, turn.now);
         self.dialect.unacknowledged = segment.acknowledgment;
+        self.peer_window = edit.window.unwrap_or(segment.window);
         self.echo(segment);
         self.process(bytes, packet, edit, turn);
     }

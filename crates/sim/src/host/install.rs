@@ -37,6 +37,7 @@ impl Connection {
         let scales = own.options.window_scale.zip(answer.options.window_scale);
         self.dialect.window_scale = scales.map_or(0, |(own, _)| own.min(14));
         self.dialect.taken = answer.sequence + 1;
+        self.peer_window = answer.window;
         self.dialect.window = own.window >> self.dialect.window_scale;
         self.said = [Some((own.sequence, own.options)), Some((answer.sequence, answer.options))];
         self.open(turn);

@@ -41,13 +41,18 @@ impl Connection {
         if self.dialect.next.precedes(segment.acknowledgment) {
             return self.challenge(turn);
         }
-        if self.dialect.unacknowledged.at_or_precedes(segment.acknowledgment) {
-            self.dialect.unacknowledged = segment.acknowledgment;
+        let new = self.dialect.unacknowledged.precedes(segment.acknowledgment);
+        if new || self.dialect.unacknowledged == segment.acknowledgment {
+            self.peer_window = segment.window;
             self.echo(segment);
+        }
+        if new {
+            self.dialect.unacknowledged = segment.acknowledgment;
+            self.trip.acknowledged(segment.acknowledgment, turn.now);
+            self.rearm(turn.now);
         }
         // Smoltcp drops data beside an acknowledgment that is old; Linux takes them.
         let acknowledgment = self.dialect.unacknowledged;
-        self.trip.acknowledged(acknowledgment, turn.now);
         let inner = self.dialect.inner(acknowledgment);
         let mut edit = Edit {
             acknowledgment: (inner != segment.acknowledgment).then_some(inner),
