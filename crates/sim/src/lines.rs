@@ -16,6 +16,11 @@ pub(crate) type LineNumber = u32;
 /// Bytes of a line's number, which is all that its TCP connection then carries.
 const NUMBER_LEN: usize = LineNumber::BITS as usize / 8;
 
+/// A document as it is written on the wire.
+pub(crate) fn text(message: &Message) -> String {
+    String::from_utf8_lossy(&message.to_bytes()).into_owned()
+}
+
 /// All lines that end at one host.
 #[derive(Debug)]
 pub(crate) struct Lines {
@@ -89,7 +94,7 @@ impl Lines {
     /// Sends a document.
     pub(crate) fn send(&mut self, socket: SocketId, message: Message, context: &mut Context<'_>) {
         let Some(line) = self.lines.get(&socket) else { return };
-        context.log.tell(context.now, context.name, || format!("says {message:?}"));
+        context.log.tell(context.now, context.name, || format!("says {}", text(&message)));
         match (self.carriage, line.number) {
             (Carriage::Bytes, _) => {
                 let mut wire = std::mem::take(&mut self.scratch);

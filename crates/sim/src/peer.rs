@@ -22,7 +22,7 @@ pub(crate) use self::driving::Connection;
 use self::driving::Driving;
 use self::ports::{Port, Ports};
 use crate::host::{DialOptions, HostEvent, SocketId, WINDOW_SCALE};
-use crate::lines::{LineNumber, Lines};
+use crate::lines::{LineNumber, Lines, text};
 use crate::trial::Carriage;
 use crate::world::Context;
 
@@ -282,7 +282,7 @@ impl Peer {
     }
 
     fn hear(&mut self, socket: SocketId, message: Message, context: &mut Context<'_>) {
-        context.log.tell(context.now, context.name, || format!("hears {message:?}"));
+        context.log.tell(context.now, context.name, || format!("hears {}", text(&message)));
         match (self.link, message) {
             (ControlLink::LoggedIn { socket: control, .. }, message) if control == socket => {
                 self.told(message, context);

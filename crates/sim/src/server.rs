@@ -9,7 +9,7 @@ use simopen_packet::Timestamp;
 use simopen_protocol::control::{ControlError, Message};
 
 use crate::host::{HostEvent, SocketId};
-use crate::lines::Lines;
+use crate::lines::{Lines, text};
 use crate::trial::Carriage;
 use crate::world::Context;
 
@@ -126,9 +126,11 @@ impl Server {
         let Some(&id) = self.ids.get(&socket) else { return };
         let round_trip = context.host.round_trip(socket).unwrap_or_default();
         self.machine.handle_path(id, PathEstimate { round_trip });
+        if let Ok(message) = &message {
+            context.log.tell(context.now, context.name, || format!("hears {}", text(message)));
+        }
         match message {
             Ok(Message::Request(request)) => {
-                context.log.tell(context.now, context.name, || format!("hears {request:?}"));
                 self.machine.handle_request(id, request, context.now);
             }
             Ok(Message::Response(_) | Message::Notification(_)) => {
