@@ -29,6 +29,7 @@ use self::course::{Course, End};
 use self::gate::Gate;
 use self::obstacle::Stop;
 use self::segment::{Endpoint, Kind, Party};
+use self::session::Luck;
 pub use self::signalling::BROKER_PORT;
 use self::signalling::{Standing, standing};
 use crate::cell::Way;
@@ -43,7 +44,8 @@ const FEW: u64 = 24;
 const MANY: u64 = 2000;
 
 /// Says what must come of a cell. `None` for somebody else's program, and where nobody can say: in
-/// a race closer than a millisecond, or through a box that forgets in seconds.
+/// a race closer than a millisecond, through a box that forgets in seconds, or where a box strips
+/// window scaling from what one side hears, so that bytes go so slowly that their number decides.
 #[must_use]
 pub fn predict(
     boxes: [&MiddleboxSpec; 2],
@@ -115,15 +117,22 @@ impl Imagined<'_> {
         Some(Prediction { expect, why: why.unwrap_or_default() })
     }
 
-    /// Imagines the runs with these endpoints. False where a race decides.
+    /// Imagines the runs with these endpoints. False where nobody can say.
     fn add(&self, ends: [Endpoint; 2], weight: f64, is_chancy: bool, tally: &mut Tally) -> bool {
         let runs = if is_chancy { MANY } else { FEW };
         let mut successes = 0_u32;
         for nth in 0..runs {
-            let gate = |place: usize| Gate::new(self.boxes[place], ends[place], self.rooms[place]);
-            let (gates, chance) = ([gate(0), gate(1)], Chance::new(nth));
+            let chance = Chance::new(nth);
+            let mut luck = Chance::new(!nth);
+            let gates = [0, 1].map(|place: usize| {
+                let luck = Luck::drawn(&mut luck);
+                Gate::new(self.boxes[place], ends[place], self.rooms[place], luck)
+            });
             let course = Course::new(self.technique, gates, self.forging, self.conditions, chance);
             let end = course.run();
+            if end.crawls && weight >= NEGLIGIBLE {
+                return false;
+            }
             let kept = if end.connected { &mut tally.success } else { &mut tally.failure };
             if kept.is_none_or(|(_, known)| known < weight) {
                 *kept = Some((end, weight));

@@ -24,6 +24,8 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(200);
 /// (`docs/traversal.md`, the arrival law).
 const TURN_ROUND: Duration = Duration::from_millis(5);
 const ALLOWANCE: Duration = Duration::from_millis(2);
+/// What a private endpoint gets before the observed one.
+const HEAD_START: Duration = Duration::from_millis(250);
 /// What an attempt grants a busy machine.
 const GRANTED: Duration = Duration::from_millis(50);
 /// How long a host may take to do what it is told.
@@ -37,6 +39,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     pub(super) connected: bool,
+    /// One side takes the other's windows for a thousandth of what they are, so that bytes go
+    /// slower than anybody waits for (K42).
+    pub(super) crawls: bool,
     pub(super) stop: Option<Stop>,
     /// What established each side; and whether the broker had sent it.
     pub(super) by: [Option<(Kind, bool)>; 2],
@@ -63,6 +68,8 @@ enum Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
+    /// For the broker's acknowledgement.
+    Acceptance,
     /// For an answer.
     Answer,
     /// For the greeting.
@@ -84,6 +91,7 @@ pub(super) struct Course<'run> {
     /// Towards whom the first forged packet is still held back.
     held: [bool; 2],
     forged: [u32; 2],
+    acknowledged: bool,
     greeted: [bool; 2],
     ended: bool,
     stop: Option<Stop>,
@@ -111,6 +119,7 @@ impl<'run> Course<'run> {
             reports: [0; 2],
             held: [false; 2],
             forged: [0; 2],
+            acknowledged: false,
             greeted: [false; 2],
             ended: false,
             stop: None,
@@ -126,6 +135,8 @@ impl<'run> Course<'run> {
             self.reports[0] = 1;
         }
         self.say(Event::Asks);
+        let patience = self.both_round_trips() + 4 * RETRANSMISSION;
+        self.later(patience, Event::GivesUp(Party::A, Patience::Acceptance));
         while !self.ended
             && let Some(((at, _), event)) = self.queue.pop_first()
             && at < LIMIT
@@ -133,13 +144,11 @@ impl<'run> Course<'run> {
             self.now = at;
             self.handle(event);
         }
-        let scales = self.hosts.map(|host| host.scales);
-        let mut connected = self.greeted == [true; 2];
-        if connected && scales[0] != scales[1] && scales.iter().all(Option::is_some) {
-            connected = false;
-            self.stop = Some(Stop::Scaling);
-        }
-        End { connected, stop: self.stop, by: self.by }
+        let connected = self.greeted == [true; 2];
+        let [a, b] = self.hosts;
+        let misunderstood = |of: Host, by: Host| of.scales && by.offered == Some(false);
+        let crawls = connected && (misunderstood(a, b) || misunderstood(b, a));
+        End { connected, crawls, stop: self.stop, by: self.by }
     }
 
     fn handle(&mut self, event: Event) {
@@ -158,6 +167,7 @@ impl<'run> Course<'run> {
             Event::Forges(towards) => self.forge(towards),
             Event::Asked => self.asked(),
             Event::Acknowledged => {
+                self.acknowledged = true;
                 let skew = self.conditions.skew_a;
                 self.soon(skew, Event::Opens(Party::A));
             }
@@ -192,7 +202,7 @@ impl<'run> Course<'run> {
         let skew = self.conditions.skew_b;
         match self.technique {
             Technique::Direct => {
-                self.hosts[1].tcp = Tcp::Listening;
+                self.listen(Party::B);
                 self.say(Event::Accepts);
             }
             Technique::SimultaneousOpen | Technique::SimultaneousOpenLowTtl => {
@@ -214,7 +224,7 @@ impl<'run> Course<'run> {
         if self.technique == Technique::PunchAndListen && party == Party::B {
             let punch = self.hosts[place].segment(Kind::Syn, Endpoint::Observed);
             self.send(party, Segment { low_ttl: true, ..punch });
-            self.hosts[place].tcp = Tcp::Listening;
+            self.listen(party);
             // The answers of a listener count from a number of its own.
             self.hosts[place].numbering = 1;
             return self.say(Event::Accepts);
@@ -233,6 +243,13 @@ impl<'run> Course<'run> {
             }
             _ => {}
         }
+    }
+
+    /// Waits for the other side, which has its own patience, and tries a private endpoint first.
+    fn listen(&mut self, party: Party) {
+        self.hosts[party.index()].tcp = Tcp::Listening;
+        let patience = 3 * self.both_round_trips() + 2 * HEAD_START + 4 * RETRANSMISSION;
+        self.later(patience, Event::GivesUp(party, Patience::Answer));
     }
 
     /// Sends the own SYN for the nth time, as long as nothing has answered it.
@@ -260,6 +277,7 @@ impl<'run> Course<'run> {
         let tcp = self.hosts[party.index()].tcp;
         let is_open = matches!(tcp, Tcp::Established { .. });
         self.ended |= match patience {
+            Patience::Acceptance => !self.acknowledged,
             Patience::Answer => !is_open,
             Patience::Greeting => !self.greeted[party.index()],
         };

@@ -9,8 +9,8 @@ use simopen_nat::{
 };
 
 use super::obstacle::Obstacle;
-use super::segment::{Endpoint, Icmp, Kind, Segment};
-use super::session::{Followed, Opened, Session, Side};
+use super::segment::{Endpoint, Icmp, Kind, Sack, Segment};
+use super::session::{Followed, Luck, Opened, Session, Side};
 
 /// The peers' ports are drawn from the range of ephemeral ones: no list of services names them.
 const PEER_PORT: u16 = 50_000;
@@ -36,6 +36,7 @@ pub(super) struct Gate<'spec> {
     sessions: Vec<Session>,
     /// A stranger's SYN keeps its destination port from a mapping towards this endpoint.
     taken: Option<(Endpoint, Duration)>,
+    luck: Luck,
 }
 
 /// A mapping of the proven port.
@@ -53,9 +54,22 @@ enum Scope {
 
 impl<'spec> Gate<'spec> {
     /// A box whose inside host has proven a port; `room` sessions more may be opened.
-    pub(super) fn new(spec: &'spec MiddleboxSpec, towards_peer: Endpoint, room: usize) -> Self {
+    pub(super) fn new(
+        spec: &'spec MiddleboxSpec,
+        towards_peer: Endpoint,
+        room: usize,
+        luck: Luck,
+    ) -> Self {
         let proof = OpenMapping { own: Endpoint::Observed, towards: Scope::Broker };
-        Self { spec, towards_peer, room, mappings: vec![proof], sessions: Vec::new(), taken: None }
+        Self {
+            spec,
+            towards_peer,
+            room,
+            mappings: vec![proof],
+            sessions: Vec::new(),
+            taken: None,
+            luck,
+        }
     }
 
     /// A packet of the inside host.
@@ -131,7 +145,7 @@ impl<'spec> Gate<'spec> {
         let Some(own) = self.mapping_towards(segment.destination) else {
             return Fate::Dropped(Obstacle::Limit);
         };
-        let session = Session::new(self.spec, own, segment, Side::Inside, opened, now);
+        let session = Session::new(self.spec, own, segment, Side::Inside, opened, self.luck, now);
         self.sessions.push(session);
         self.leaves(segment, own)
     }
@@ -182,7 +196,8 @@ impl<'spec> Gate<'spec> {
             return Fate::Dropped(Obstacle::Limit);
         }
         let own = segment.destination;
-        let session = Session::new(self.spec, own, segment, Side::Outside, Opened::BySyn, now);
+        let (by, opened) = (Side::Outside, Opened::BySyn);
+        let session = Session::new(self.spec, own, segment, by, opened, self.luck, now);
         self.sessions.push(session);
         self.enters(segment)
     }
@@ -294,6 +309,9 @@ impl<'spec> Gate<'spec> {
     }
 
     fn enters(&self, mut segment: Segment) -> Fate {
+        if self.spec.rewriting.isn == IsnRewriting::ModulatedSackBroken {
+            segment.sack = segment.sack.map(|_| Sack::Wrong);
+        }
         segment.scales &= self.spec.rewriting.options != OptionRewriting::AllButMssStripped;
         Fate::Passes(segment)
     }

@@ -1,6 +1,6 @@
 //! A kernel in an imagined run: what it makes of one packet at the proven port.
 
-use super::segment::{Answered, Endpoint, Kind, Party, Segment};
+use super::segment::{Answered, Endpoint, Kind, Party, Sack, Segment};
 
 /// What a host's TCP knows of the proven port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,10 @@ pub(super) struct Host {
     pub(super) tcp: Tcp,
     /// Which of its initial sequence numbers it counts from.
     pub(super) numbering: u8,
-    /// Whether it scales windows, once the other side's SYN or SYN-ACK has told.
-    pub(super) scales: Option<bool>,
+    /// Whether the other side's SYN or SYN-ACK offered to scale windows, once one was heard.
+    pub(super) offered: Option<bool>,
+    /// Whether the windows that it tells of are scaled.
+    pub(super) scales: bool,
     /// Greetings sent and received.
     pub(super) sent: u8,
     pub(super) received: u8,
@@ -51,7 +53,15 @@ pub(super) enum Told {
 
 impl Host {
     pub(super) const fn new(party: Party) -> Self {
-        Self { party, tcp: Tcp::Closed, numbering: 0, scales: None, sent: 0, received: 0 }
+        Self {
+            party,
+            tcp: Tcp::Closed,
+            numbering: 0,
+            offered: None,
+            scales: true,
+            sent: 0,
+            received: 0,
+        }
     }
 
     /// A segment of its own, towards an endpoint of the other side.
@@ -61,7 +71,7 @@ impl Host {
             numbering: self.numbering,
             sent: self.sent,
             acknowledged: self.received,
-            scales: !matches!(self.scales, Some(false)),
+            scales: self.scales,
             ..Segment::new(kind, self.party)
         }
     }
@@ -111,7 +121,8 @@ impl Host {
         match packet.kind {
             Kind::Syn => {
                 self.tcp = Tcp::Crossed;
-                self.hear_offer(packet);
+                // Linux goes on scaling, whatever the SYN offers that crosses its own.
+                self.offered = Some(packet.scales);
                 (Told::Nothing, Some(self.segment(Kind::SynAck, packet.source)))
             }
             // An echo of what was never sent: RFC 7323 §3.2, and Linux resets.
@@ -167,11 +178,15 @@ impl Host {
             self.hear_offer(packet);
         }
         let completes = packet.kind == Kind::SynAck;
+        // To Linux a SYN that has crossed its own has come twice, with the SYN-ACK.
+        let is_twice = self.tcp == Tcp::Crossed && self.offered == Some(true);
+        let sack = is_twice.then_some(Sack::Right);
         self.tcp = Tcp::Established { with: packet.source };
         if packet.kind == Kind::Data {
             self.received = packet.sent;
         }
-        (Told::Established, completes.then(|| self.segment(Kind::Ack, packet.source)))
+        let acknowledgment = Segment { sack, ..self.segment(Kind::Ack, packet.source) };
+        (Told::Established, completes.then_some(acknowledgment))
     }
 
     fn greeted(&mut self, packet: Segment) -> (Told, Option<Segment>) {
@@ -182,7 +197,10 @@ impl Host {
     }
 
     fn hear_offer(&mut self, packet: Segment) {
-        self.scales.get_or_insert(packet.scales);
+        if self.offered.is_none() {
+            self.offered = Some(packet.scales);
+            self.scales = packet.scales;
+        }
     }
 
     fn end(&mut self) -> (Told, Option<Segment>) {

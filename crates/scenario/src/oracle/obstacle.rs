@@ -32,8 +32,6 @@ pub(super) enum Stop {
     SourceValidation,
     /// The broker withholds what it would forge.
     Withheld,
-    /// One side scales windows and the other does not.
-    Scaling,
 }
 
 impl Stop {
@@ -65,7 +63,6 @@ impl Stop {
                 "the core drops the forged packets for their source".to_owned()
             }
             Self::Withheld => "the broker withholds the forged packets".to_owned(),
-            Self::Scaling => "a box strips window scaling from what one side hears".to_owned(),
         }
     }
 }

@@ -96,6 +96,16 @@ pub(super) struct Segment {
     pub(super) acknowledged: u8,
     /// A SYN or SYN-ACK that offers window scaling.
     pub(super) scales: bool,
+    /// It says by a SACK block what has come twice (RFC 2883).
+    pub(super) sack: Option<Sack>,
+}
+
+/// The numbers of a SACK block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sack {
+    Right,
+    /// A box has changed all numbers but these.
+    Wrong,
 }
 
 impl Segment {
@@ -111,6 +121,7 @@ impl Segment {
             sent: 0,
             acknowledged: 0,
             scales: true,
+            sack: None,
         }
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use simopen_nat::{MiddleboxSpec, OnReset, TcpTracking};
 
-use super::segment::{Endpoint, Kind, Segment};
+use super::chance::Chance;
+use super::segment::{Endpoint, Kind, Sack, Segment};
 
 /// A session between the proven port and an endpoint of the other side.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,22 @@ pub(super) struct Session {
     /// Of the inside and the outside: the initial number, once seen, and the greetings counted.
     numbering: [Option<u8>; 2],
     counted: [u8; 2],
+    luck: Luck,
+}
+
+/// How numbers lie that were drawn apart from each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Luck {
+    /// A segment that counts from another number looks like an old copy, which passes.
+    is_old: bool,
+    /// A SACK block of wrong numbers looks as if it told nothing new.
+    is_behind: bool,
+}
+
+impl Luck {
+    pub(super) fn drawn(chance: &mut Chance) -> Self {
+        Self { is_old: chance.part() < 0.5, is_behind: chance.part() < 0.5 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +83,7 @@ impl Session {
         first: Segment,
         by: Side,
         opened: Opened,
+        luck: Luck,
         now: Duration,
     ) -> Self {
         let state = match opened {
@@ -86,6 +104,7 @@ impl Session {
             answered: false,
             numbering: [None; 2],
             counted: [0; 2],
+            luck,
         };
         session.note(first, by);
         session.until = now + session.lifetime(spec);
@@ -114,7 +133,8 @@ impl Session {
             return if meaning == Meaning::Ignored { Followed::Passes } else { Followed::Invalid };
         };
         if spec.tracking == TcpTracking::Strict && !self.counts_on(segment, from) {
-            return Followed::Invalid;
+            let is_ignored = self.luck.is_old && !self.keeps_to(segment, from);
+            return if is_ignored { Followed::Passes } else { Followed::Invalid };
         }
         let repeats = segment.kind == Kind::Syn && self.state == next && !self.answered;
         self.crossed |= next == State::BothSynsSeen;
@@ -157,10 +177,16 @@ impl Session {
     /// Whether strict tracking believes the numbers: a side keeps to its first SYN, unless it opens
     /// anew before anybody has answered, and acknowledges only what the box has counted.
     fn counts_on(&self, segment: Segment, from: Side) -> bool {
+        let tells_nothing_new = segment.sack != Some(Sack::Wrong) || self.luck.is_behind;
+        self.keeps_to(segment, from)
+            && segment.acknowledged <= self.counted[1 - from as usize]
+            && tells_nothing_new
+    }
+
+    fn keeps_to(&self, segment: Segment, from: Side) -> bool {
         let known = self.numbering[from as usize];
         let opens_anew = segment.kind == Kind::Syn && self.state == State::SynSent;
-        let keeps = known.is_none_or(|known| known == segment.numbering) || opens_anew;
-        keeps && segment.acknowledged <= self.counted[1 - from as usize]
+        known.is_none_or(|known| known == segment.numbering) || opens_anew
     }
 
     fn note(&mut self, segment: Segment, from: Side) {

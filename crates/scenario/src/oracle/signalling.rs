@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use simopen_nat::{
-    InvalidOutbound, IsnRewriting, Mapping, MiddleboxSpec, PortAllocation, PortOverloading, Role,
-    SynProxy, TcpTracking, TimestampRewriting, WhenFull,
+    InvalidOutbound, IsnRewriting, Mapping, MiddleboxSpec, Pairing, PortAllocation,
+    PortOverloading, Role, SynProxy, TcpTracking, TimestampRewriting, WhenFull,
 };
 use simopen_protocol::technique::Technique;
 
@@ -40,14 +40,15 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
     if has_no_port(spec) {
         return Standing::Hopeless("has no port for a second session to the broker");
     }
-    let rewrites =
-        spec.rewriting.isn != IsnRewriting::Kept || spec.rewriting.syn_proxy != SynProxy::Off;
     let most = [spec.limits.per_host, spec.limits.total].into_iter().flatten().min();
     let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let refuses = spec.limits.when_full == WhenFull::Refused;
     if most < TO_THE_BROKER && refuses {
         return Standing::Hopeless("opens too few sessions for the broker");
     }
+    // What a box dials by itself it dials with the host's own number.
+    let rewrites =
+        spec.rewriting.isn != IsnRewriting::Kept && spec.rewriting.syn_proxy == SynProxy::Off;
     if technique.needs_forging() && rewrites {
         return Standing::Hopeless(
             "rewrites sequence numbers, so the port cannot be proven for forging",
@@ -64,7 +65,8 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
 
 /// Whether the block of ports is too small for two connections to the broker.
 fn has_no_port(spec: &MiddleboxSpec) -> bool {
-    block(spec).is_some_and(|ports| ports < TO_THE_BROKER)
+    let has_other_addresses = spec.pool.addresses > 1 && spec.pool.pairing != Pairing::Paired;
+    !has_other_addresses && block(spec).is_some_and(|ports| ports < TO_THE_BROKER)
 }
 
 /// Whether the block of ports is too small for the mappings that an attempt may ask for.
