@@ -39,6 +39,9 @@ const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 /// Connections that a host has at once; SYNs beyond are dropped, as with a full backlog.
 const CONNECTIONS: usize = 4096;
 
+/// Events that may wait before what is swallowed is no longer told.
+const EVENTS: usize = 4096;
+
 /// The number of a socket at its host; none is given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(u32);
@@ -96,7 +99,7 @@ pub struct Host {
     chance: ChaCha20Rng,
     engine: Engine,
     /// By their numbers, ascending.
-    connections: Vec<Box<Connection>>,
+    connections: Vec<Connection>,
     ports: Vec<Port>,
     next: u32,
     outbox: Outbox,
@@ -185,7 +188,7 @@ impl Host {
         let id = self.number();
         let origin = Origin::Dialled { watched: options.watch, shielded: options.icmp_shield };
         let taken = self.find(local, remote).is_some() || self.connections.len() >= CONNECTIONS;
-        let mut connection = Box::new(Connection::new(id, [local, remote], origin, self.stack));
+        let mut connection = Connection::new(id, [local, remote], origin, self.stack);
         connection.ttl = options.ttl.unwrap_or(Ttl::DEFAULT);
         if taken || !connection.connect(&mut self.engine) {
             self.events.push_back(HostEvent::Failed(id, DialOutcome::LocalError));
@@ -198,8 +201,14 @@ impl Host {
             Stack::Linux => connection.dial_as_linux(chance, &mut turn),
             Stack::Smoltcp => connection.advance(&mut turn),
         }
-        self.connections.push(connection);
+        self.keep(connection);
         id
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        if !connection.is_over() {
+            self.connections.push(connection);
+        }
     }
 
     fn turn(&mut self, now: Timestamp) -> Turn<'_> {
@@ -240,13 +249,12 @@ impl Host {
         if self.find(local, remote).is_some() || self.connections.len() >= CONNECTIONS {
             return id;
         }
-        let mut connection =
-            Box::new(Connection::new(id, [local, remote], Origin::Installed, self.stack));
+        let mut connection = Connection::new(id, [local, remote], Origin::Installed, self.stack);
         if !connection.connect(&mut self.engine) {
             return id;
         }
         connection.install(own, answer, &mut self.turn(now));
-        self.connections.push(connection);
+        self.keep(connection);
         id
     }
 
@@ -267,7 +275,8 @@ impl Host {
     }
 
     /// Lets go of a socket, as closing its descriptor does: listeners and dials end without a
-    /// word, connections behind all that was written. No event of it comes any more.
+    /// word, connections behind all that was written, or by an RST where bytes were never read.
+    /// No event of it comes any more.
     pub fn drop_socket(&mut self, socket: SocketId) {
         let now = self.now;
         self.ports.retain(|port| port.id != socket);
@@ -356,7 +365,9 @@ impl Host {
         let flags = packet.tcp().map_or_else(TcpFlags::default, |segment| segment.flags);
         match self.port_for(local) {
             Some(Port { swallows: true, .. }) => {
-                self.events.push_back(HostEvent::Swallowed(bytes.to_vec()));
+                if self.events.len() < EVENTS {
+                    self.events.push_back(HostEvent::Swallowed(bytes.to_vec()));
+                }
             }
             Some(port) if flags.is_bare_syn() => {
                 let listener = port.id;
@@ -385,8 +396,7 @@ impl Host {
         }
         let id = self.number();
         let origin = Origin::Accepted { listener, syn: Some(syn) };
-        let mut connection =
-            Box::new(Connection::new(id, [syn.destination, syn.source], origin, self.stack));
+        let mut connection = Connection::new(id, [syn.destination, syn.source], origin, self.stack);
         let chance = self.chance.next_u32();
         let stack = self.stack;
         let mut turn = self.turn(now);
@@ -397,7 +407,7 @@ impl Host {
                 connection.handle(bytes, packet, &mut turn);
             }
         }
-        self.connections.push(connection);
+        self.keep(connection);
     }
 
     /// A moment has come; it may be early or late.
@@ -428,7 +438,7 @@ impl Host {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.connections.iter().filter_map(|connection| connection.due()).min()
+        self.connections.iter().filter_map(Connection::due).min()
     }
 }
 

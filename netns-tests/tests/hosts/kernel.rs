@@ -12,7 +12,7 @@ use simopen_device::swallow::SwallowingPort;
 use simopen_device::tun::Tun;
 use simopen_packet::{Packet, Ttl};
 
-use crate::script::{Call, Place, Subject};
+use crate::script::{Call, Place, Subject, Use};
 use crate::simulated::name;
 use simopen_traversal::DialOutcome;
 
@@ -51,7 +51,13 @@ impl<'a> Kernel<'a> {
             TcpState::Closed => {}
             TcpState::SynSent | TcpState::SynReceived => return "opening",
             TcpState::CloseWait => return "closed by the other side",
-            _ => {
+            TcpState::Established
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::TimeWait
+            | TcpState::LastAck
+            | TcpState::Listen
+            | TcpState::Closing => {
                 self.was_open = true;
                 return "established";
             }
@@ -87,18 +93,18 @@ impl Subject for Kernel<'_> {
                 let installation = Installation::from_handshake(&own, &answer).unwrap();
                 self.stream = Some(handover::install(&installation).unwrap());
             }
-            Call::Drop => drop(self.stream.take()),
-            Call::SetTtl(_) | Call::Write(_) | Call::Read | Call::Close => {
+            Call::Use(call) => {
                 self.state();
                 let stream = self.stream.as_mut().unwrap();
                 match call {
-                    Call::SetTtl(ttl) => socket::set_ttl(stream, Ttl(ttl)).unwrap(),
-                    Call::Write(bytes) => {
+                    Use::SetTtl(ttl) => socket::set_ttl(stream, Ttl(ttl)).unwrap(),
+                    Use::Write(bytes) => {
                         stream.set_nodelay(true).unwrap();
                         stream.write_all(bytes).unwrap();
                     }
-                    Call::Close => stream.shutdown(Shutdown::Write).unwrap(),
-                    _ => drop(stream.read(&mut [0; 65_536])),
+                    Use::Read => drop(stream.read(&mut [0; 65_536])),
+                    Use::Close => stream.shutdown(Shutdown::Write).unwrap(),
+                    Use::Drop => self.stream = None,
                 }
             }
         }

@@ -39,10 +39,16 @@ pub(crate) enum Step {
 pub(crate) enum Call {
     Dial,
     DialWithTtl(u8),
-    SetTtl(u8),
     Listen,
     Swallow,
     Install,
+    Use(Use),
+}
+
+/// A call on the connection that there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Use {
+    SetTtl(u8),
     Write(&'static [u8]),
     Read,
     Close,

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use simopen_packet::{IcmpError, TcpFlags};
 
-use crate::script::{ACK, Call, Echo, FIN, SYN_ACK, Segment, Step, segment, syn, syn_ack};
+use crate::script::{ACK, Call, Echo, FIN, SYN_ACK, Segment, Step, Use, segment, syn, syn_ack};
 
 const DIAL: Step = Step::Call(Call::Dial);
 const LISTEN: Step = Step::Call(Call::Listen);
 const INSTALL: Step = Step::Call(Call::Install);
-const READ: Step = Step::Call(Call::Read);
-const CLOSE: Step = Step::Call(Call::Close);
-const DROP: Step = Step::Call(Call::Drop);
+const READ: Step = Step::Call(Call::Use(Use::Read));
+const CLOSE: Step = Step::Call(Call::Use(Use::Close));
+const DROP: Step = Step::Call(Call::Use(Use::Drop));
 const TELL: Step = Step::Tell;
 /// Longer than Linux delays an acknowledgment (`TCP_DELACK_MAX`, 200 ms) or stays silent about
 /// what is out of window (`tcp_invalid_ratelimit`, 500 ms).
@@ -25,7 +25,7 @@ const fn send(segment: Segment) -> Step {
 }
 
 const fn write(bytes: &'static [u8]) -> Step {
-    Step::Call(Call::Write(bytes))
+    Step::Call(Call::Use(Use::Write(bytes)))
 }
 
 /// What nothing answers: a SYN, data after an opening, data of an installed connection.
@@ -139,7 +139,7 @@ fn dials() -> Vec<(&'static str, Vec<Step>)> {
             "a low TTL is raised from the next packet on",
             vec![
                 Step::Call(Call::DialWithTtl(2)),
-                Step::Call(Call::SetTtl(64)),
+                Step::Call(Call::Use(Use::SetTtl(64))),
                 Step::Wait(Duration::from_millis(1_200)),
                 send(syn_ack()),
             ],
@@ -372,6 +372,29 @@ fn established() -> Vec<(&'static str, Vec<Step>)> {
                 TELL,
                 send(segment(ACK, 1, 6)),
             ]),
+        ),
+        (
+            "a connection that is dropped with bytes unread is reset",
+            opened(&[
+                send(segment(ACK, 1, 1).carrying(b"hello")),
+                DROP,
+                send(segment(ACK, 6, 2).carrying(b"world")),
+            ]),
+        ),
+        (
+            "a connection that is dropped says FIN, and resets what comes then",
+            opened(&[
+                write(b"hello"),
+                send(segment(ACK, 1, 6)),
+                DROP,
+                send(segment(ACK, 1, 7)),
+                send(segment(ACK, 1, 7).carrying(b"world")),
+                send(segment(FIN, 6, 7)),
+            ]),
+        ),
+        (
+            "a connection that is dropped ends with the other side's FIN",
+            opened(&[DROP, send(segment(ACK, 1, 2)), send(segment(FIN, 1, 2)), PAUSE]),
         ),
         (
             "a half-closed connection takes data",

@@ -8,7 +8,7 @@ use simopen_sim::host::{DialOptions, Host, HostEvent, SocketId};
 use simopen_sim::stack::Stack;
 use simopen_traversal::DialOutcome;
 
-use crate::script::{Call, Place, Subject};
+use crate::script::{Call, Place, Subject, Use};
 
 /// A host and the one program on it.
 pub(crate) struct Simulated {
@@ -83,14 +83,14 @@ impl Subject for Simulated {
                 self.socket = Some(host.install(&own, &answer, now));
                 self.state = "established";
             }
-            Call::SetTtl(_) | Call::Write(_) | Call::Read | Call::Close | Call::Drop => {
+            Call::Use(call) => {
                 let socket = self.socket.expect("there is a socket");
                 match call {
-                    Call::SetTtl(ttl) => host.set_ttl(socket, Some(Ttl(ttl))),
-                    Call::Write(bytes) => drop(host.write(socket, bytes, now)),
-                    Call::Read => host.read(socket, &mut Vec::new()),
-                    Call::Close => host.close(socket, now),
-                    _ => host.drop_socket(socket),
+                    Use::SetTtl(ttl) => host.set_ttl(socket, Some(Ttl(ttl))),
+                    Use::Write(bytes) => drop(host.write(socket, bytes, now)),
+                    Use::Read => host.read(socket, &mut Vec::new()),
+                    Use::Close => host.close(socket, now),
+                    Use::Drop => host.drop_socket(socket),
                 }
             }
         }

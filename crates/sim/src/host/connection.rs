@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use simopen_packet::{Packet, SeqNumber, Syn, SynOptions, TcpBuilder, TcpFlags, Timestamp, Ttl};
 use simopen_traversal::DialOutcome;
@@ -415,6 +414,16 @@ impl Connection {
         }
     }
 
+    /// Whether nobody will ever read what comes.
+    pub(super) const fn is_dropped(&self) -> bool {
+        self.dropped
+    }
+
+    /// The connection is forgotten.
+    pub(super) const fn forget(&mut self) {
+        self.progress = Progress::Over;
+    }
+
     pub(super) fn is_in_time_wait(&self) -> bool {
         self.sockets.get::<Socket<'static>>(self.socket).state() == State::TimeWait
     }
@@ -462,6 +471,11 @@ impl Connection {
     pub(super) fn drop_socket(&mut self, turn: &mut Turn<'_>) {
         self.dropped = true;
         if self.progress == Progress::Open {
+            if self.stack == Stack::Linux && self.socket().can_recv() {
+                // RFC 2525 §2.17: bytes that nobody will read are said to be lost.
+                self.unsent.clear();
+                self.socket().abort();
+            }
             self.close(turn);
         } else {
             self.progress = Progress::Over;

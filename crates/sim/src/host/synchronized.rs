@@ -8,6 +8,7 @@ use simopen_traversal::DialOutcome;
 
 use super::connection::{Connection, Turn};
 use super::engine::Edit;
+use super::handshake::reset;
 
 impl Connection {
     /// A segment came for a connection that is open.
@@ -41,6 +42,15 @@ impl Connection {
         if self.dialect.next.precedes(segment.acknowledgment) {
             return self.challenge(turn);
         }
+        let end = segment.sequence + segment.segment_len();
+        if self.is_dropped()
+            && !segment.payload.is_empty()
+            && (self.dialect.taken + 1)
+                .at_or_precedes(segment.sequence + segment.payload.len() as u32)
+        {
+            reset(packet, turn);
+            return self.forget();
+        }
         let new = self.dialect.unacknowledged.precedes(segment.acknowledgment);
         if new || self.dialect.unacknowledged == segment.acknowledgment {
             self.peer_window = segment.window;
@@ -58,7 +68,6 @@ impl Connection {
             acknowledgment: (inner != segment.acknowledgment).then_some(inner),
             ..Edit::default()
         };
-        let end = segment.sequence + segment.segment_len();
         if segment.segment_len() > 0 && end.at_or_precedes(self.dialect.taken) {
             // Smoltcp would answer without reading the acknowledgment.
             self.acknowledge_twice(Some([segment.sequence, end]), turn);

@@ -131,9 +131,8 @@ fn syns_leave_as_linux_sends_them_until_it_gives_up_and_a_watcher_sees_each() {
     let ttls: Vec<u8> =
         wire.sent.iter().map(|(.., packet)| Packet::parse(packet).unwrap().ip.ttl.0).collect();
     assert_eq!((ttls[0], &ttls[1..]), (2, &[64; 10][..]));
-    let seen = wire.events[0].iter().filter_map(|event| match event {
-        HostEvent::SynSent { packet, .. } => Some(packet),
-        _ => None,
+    let seen = wire.events[0].iter().filter_map(|event| {
+        if let HostEvent::SynSent { packet, .. } = event { Some(packet) } else { None }
     });
     assert!(seen.eq(wire.sent.iter().map(|(.., packet)| packet)));
     assert_eq!(wire.events[0].last(), Some(&HostEvent::Failed(dialled, DialOutcome::TimedOut)));
@@ -216,9 +215,11 @@ fn a_swallowing_port_says_what_came_and_leaves_other_sockets_of_its_port_alone()
     wire.run();
 
     assert_eq!(wire.received[&(1, accepted)], b"still there");
-    let swallowed = wire.events[1].iter().filter_map(|event| match event {
-        HostEvent::Swallowed(packet) => Some(Syn::parse(packet).unwrap().source),
-        _ => None,
+    let swallowed = wire.events[1].iter().filter_map(|event| {
+        let HostEvent::Swallowed(packet) = event else {
+            return None;
+        };
+        Some(Syn::parse(packet).unwrap().source)
     });
     assert!(swallowed.clone().count() > 5 && swallowed.clone().all(|from| from.port() == 1001));
 

@@ -133,22 +133,18 @@ impl Wire {
 
     pub(super) fn established(&self, side: usize) -> Vec<SocketId> {
         let events = self.events[side].iter();
-        events
-            .filter_map(|event| match event {
-                HostEvent::Established(socket) => Some(*socket),
-                _ => None,
-            })
-            .collect()
+        let socket = |event: &HostEvent| {
+            if let HostEvent::Established(socket) = event { Some(*socket) } else { None }
+        };
+        events.filter_map(socket).collect()
     }
 
     pub(super) fn accepted(&self, side: usize) -> Vec<SocketId> {
         let events = self.events[side].iter();
-        events
-            .filter_map(|event| match event {
-                HostEvent::Accepted { socket, .. } => Some(*socket),
-                _ => None,
-            })
-            .collect()
+        let socket = |event: &HostEvent| {
+            if let HostEvent::Accepted { socket, .. } = event { Some(*socket) } else { None }
+        };
+        events.filter_map(socket).collect()
     }
 
     /// What was sent, line by line.
