@@ -26,9 +26,15 @@ pub struct ArrivalConfig {
     pub jitter: Duration,
 }
 
+impl ArrivalConfig {
+    /// What peers on usual machines and paths need.
+    pub const USUAL: Self =
+        Self { turn_round: Duration::from_millis(5), jitter: Duration::from_millis(2) };
+}
+
 impl Default for ArrivalConfig {
     fn default() -> Self {
-        Self { turn_round: Duration::from_millis(5), jitter: Duration::from_millis(2) }
+        Self::USUAL
     }
 }
 

@@ -23,4 +23,4 @@ mod world;
 pub use explore::{Exploration, Explored, Script};
 pub use host::{DialOptions, Host, HostEvent, SocketId, Synchronized};
 pub use stack::Stack;
-pub use trial::{Carriage, Detail, Run, Trial, Violation};
+pub use trial::{Carriage, Detail, Run, Slowness, Trial, Violation};

@@ -23,7 +23,7 @@ use self::driving::Driving;
 use self::ports::{Port, Ports};
 use crate::host::{DialOptions, HostEvent, SocketId, WINDOW_SCALE};
 use crate::lines::{LineNumber, Lines, text};
-use crate::trial::Carriage;
+use crate::trial::{Carriage, Slowness};
 use crate::world::Context;
 
 /// TTL of SYNs that shall pass the own box and die before the other side's, as the client library
@@ -40,6 +40,7 @@ pub(crate) struct PeerConfig {
     pub(crate) user: UserId,
     pub(crate) secret: Token,
     pub(crate) start_skew: Duration,
+    pub(crate) slowness: Slowness,
     pub(crate) icmp_shield: bool,
     pub(crate) carriage: Carriage,
 }
@@ -55,6 +56,8 @@ pub(crate) struct Peer {
     link: ControlLink,
     ports: Option<Ports>,
     signalling: Signalling<()>,
+    /// What the broker has said and is not read yet, and when it will be.
+    unread: VecDeque<(Timestamp, Message)>,
     /// Attempts that wait for a port.
     wanted: VecDeque<Wanted>,
     driving: Option<Driving>,
@@ -102,6 +105,7 @@ impl Peer {
             link: ControlLink::None,
             ports: None,
             signalling: Signalling::default(),
+            unread: VecDeque::new(),
             wanted: VecDeque::new(),
             driving: None,
             events: Vec::new(),
@@ -213,16 +217,22 @@ impl Peer {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        while self.unread.front().is_some_and(|(at, _)| *at <= context.now)
+            && let Some((_, message)) = self.unread.pop_front()
+        {
+            self.told(message, context);
+        }
         if let Some(driving) = &mut self.driving {
-            driving.attempt.handle_timeout(context.now);
+            driving.handle_timeout(context);
         }
         self.work(context);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let ports = self.ports.as_ref().and_then(Ports::poll_timeout);
-        let attempt = self.driving.as_ref().and_then(|driving| driving.attempt.poll_timeout());
-        ports.into_iter().chain(attempt.map(|(at, _)| at)).min()
+        let attempt = self.driving.as_ref().and_then(Driving::poll_timeout);
+        let unread = self.unread.front().map(|(at, _)| *at);
+        ports.into_iter().chain(attempt).chain(unread).min()
     }
 
     /// A connection to the broker stands.
@@ -285,7 +295,10 @@ impl Peer {
         context.log.tell(context.now, context.name, || format!("hears {}", text(&message)));
         match (self.link, message) {
             (ControlLink::LoggedIn { socket: control, .. }, message) if control == socket => {
-                self.told(message, context);
+                match self.config.slowness.to_hear {
+                    Duration::ZERO => self.told(message, context),
+                    late => self.unread.push_back((context.now + late, message)),
+                }
             }
             (ControlLink::LoggingIn(control), Message::Response(response))
                 if control == socket && response.head.id() == Some(FIRST) =>
@@ -354,7 +367,7 @@ impl Peer {
             }
         };
         self.port = Some(port.proven);
-        self.driving = Some(Driving::new(attempt, port, self.config.icmp_shield));
+        self.driving = Some(Driving::new(attempt, port, &self.config));
     }
 
     fn attempt_config(

@@ -10,13 +10,14 @@ use simopen_protocol::control::{ControlError, Message};
 
 use crate::host::{HostEvent, SocketId};
 use crate::lines::{Lines, text};
-use crate::trial::Carriage;
+use crate::trial::Trial;
 use crate::world::Context;
 
 /// The one who owns the broker machine and turns it.
 #[derive(Debug)]
 pub(crate) struct Server {
     machine: Broker,
+    measures_paths: bool,
     lines: Lines,
     links: BTreeMap<LinkId, SocketId>,
     ids: BTreeMap<SocketId, LinkId>,
@@ -28,10 +29,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(machine: Broker, carriage: Carriage) -> Self {
+    pub(crate) fn new(machine: Broker, trial: &Trial) -> Self {
         Self {
             machine,
-            lines: Lines::new(carriage),
+            measures_paths: trial.measures_paths,
+            lines: Lines::new(trial.carriage),
             links: BTreeMap::new(),
             ids: BTreeMap::new(),
             next_link: 0,
@@ -124,8 +126,10 @@ impl Server {
         context: &mut Context<'_>,
     ) {
         let Some(&id) = self.ids.get(&socket) else { return };
-        let round_trip = context.host.round_trip(socket).unwrap_or_default();
-        self.machine.handle_path(id, PathEstimate { round_trip });
+        if self.measures_paths {
+            let round_trip = context.host.round_trip(socket).unwrap_or_default();
+            self.machine.handle_path(id, PathEstimate { round_trip });
+        }
         if let Ok(message) = &message {
             context.log.tell(context.now, context.name, || format!("hears {}", text(message)));
         }

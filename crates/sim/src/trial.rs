@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use simopen_broker::arrival::ArrivalConfig;
 use simopen_protocol::technique::Technique;
 use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::incident::Incident;
@@ -36,6 +37,12 @@ pub struct Trial {
     pub leg: Duration,
     /// How much later than agreed originator and responder send their first SYN.
     pub start_skew: [Duration; 2],
+    /// How slow originator and responder are themselves.
+    pub slowness: [Slowness; 2],
+    /// What the broker allows for in the timing of forged packets.
+    pub arrival: ArrivalConfig,
+    /// Whether the broker measures how far its peers are.
+    pub measures_paths: bool,
     /// Whose TCP the hosts have.
     pub stack: Stack,
     /// Whether ICMP time-exceeded is kept away from sockets that dial with a low TTL.
@@ -67,6 +74,9 @@ impl Trial {
             hosts: [0, 1, 2],
             leg: Duration::from_millis(10),
             start_skew: [Duration::ZERO; 2],
+            slowness: [Slowness { to_hear: Duration::ZERO, to_send: Duration::ZERO }; 2],
+            arrival: ArrivalConfig::USUAL,
+            measures_paths: true,
             stack: Stack::Linux,
             icmp_shield: true,
             carriage: Carriage::Bytes,
@@ -110,6 +120,15 @@ impl Trial {
     pub(crate) fn make_along(&self, network: Network, seed: u64, walk: &Rc<RefCell<Walk>>) -> Run {
         conduct(self, network, seed, Some(walk))
     }
+}
+
+/// How slow a peer is that has other things to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Slowness {
+    /// How long what the broker says waits until it is read.
+    pub to_hear: Duration,
+    /// How long a SYN of its own making, which it says has left, waits until it leaves.
+    pub to_send: Duration,
 }
 
 /// What carries control documents. Complete: it will not grow.

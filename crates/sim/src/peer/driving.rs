@@ -1,9 +1,13 @@
 //! One attempt of a peer, and the sockets with which its commands are carried out.
 
-use simopen_packet::MAX_SYN_LEN;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use simopen_packet::{MAX_SYN_LEN, Timestamp};
 use simopen_protocol::control::Action;
 use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, Event, FromBroker};
 
+use super::PeerConfig;
 use super::greeting::{Greeted, Greeting};
 use super::listening::Listening;
 use super::ports::Port;
@@ -17,6 +21,9 @@ pub(crate) struct Driving {
     /// The connection that keeps the mapping of the attempt's port.
     pub(crate) port: Port,
     icmp_shield: bool,
+    /// How long a SYN of its own making waits until it leaves, and those that wait.
+    slow_to_send: Duration,
+    unsent: VecDeque<(Timestamp, Vec<u8>)>,
     dialling: Option<SocketId>,
     punching: Option<SocketId>,
     swallower: Option<SocketId>,
@@ -35,11 +42,13 @@ pub(crate) struct Connection {
 }
 
 impl Driving {
-    pub(crate) const fn new(attempt: Attempt, port: Port, icmp_shield: bool) -> Self {
+    pub(crate) const fn new(attempt: Attempt, port: Port, config: &PeerConfig) -> Self {
         Self {
             attempt,
             port,
-            icmp_shield,
+            icmp_shield: config.icmp_shield,
+            slow_to_send: config.slowness.to_send,
+            unsent: VecDeque::new(),
             dialling: None,
             punching: None,
             swallower: None,
@@ -78,6 +87,21 @@ impl Driving {
         let connection = self.confirmed.take();
         self.close(context);
         Some((outcome, connection))
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        while self.unsent.front().is_some_and(|(at, _)| *at <= context.now)
+            && let Some((_, packet)) = self.unsent.pop_front()
+        {
+            context.host.emit(&packet);
+        }
+        self.attempt.handle_timeout(context.now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
+        let attempt = self.attempt.poll_timeout().map(|(at, _)| at);
+        self.unsent.front().map(|(at, _)| *at).into_iter().chain(attempt).min()
     }
 
     pub(crate) fn handle_message(&mut self, message: &FromBroker, context: &Context<'_>) {
@@ -139,7 +163,11 @@ impl Driving {
             Command::Emit(syn) => {
                 let mut buffer = [0; MAX_SYN_LEN];
                 let length = syn.emit(&mut buffer).expect("the buffer takes the longest SYN");
-                context.host.emit(buffer.get(..length).unwrap_or_default());
+                let packet = buffer.get(..length).unwrap_or_default();
+                match self.slow_to_send {
+                    Duration::ZERO => context.host.emit(packet),
+                    late => self.unsent.push_back((context.now + late, packet.to_vec())),
+                }
             }
             Command::Install { own, answer } => {
                 self.established = Some(context.host.install(&own, &answer, context.now));
@@ -221,7 +249,7 @@ impl Driving {
     fn lost(
         &mut self,
         socket: SocketId,
-        tell: impl FnOnce(&mut Attempt, simopen_packet::Timestamp),
+        tell: impl FnOnce(&mut Attempt, Timestamp),
         context: &mut Context<'_>,
     ) {
         if self.greeting.take_if(|greeting| greeting.socket == socket).is_some() {

@@ -1,5 +1,8 @@
 //! What the hosts do in an attempt, and what they tell of it.
 
+#[cfg(test)]
+mod broken;
+
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -77,6 +80,8 @@ pub(super) fn conduct(
 struct Conductor<'trial> {
     trial: &'trial Trial,
     world: World,
+    /// How long the attempt may take beside its round trips.
+    limit: Duration,
     account: Account,
     held: Option<bool>,
     violations: Vec<Violation>,
@@ -86,7 +91,7 @@ impl<'trial> Conductor<'trial> {
     fn new(trial: &'trial Trial, network: Network, seed: u64) -> Self {
         let world = build(trial, network, seed);
         let account = Account::beginning(Timestamp::ZERO, "sim");
-        Self { trial, world, account, held: None, violations: Vec::new() }
+        Self { trial, world, limit: LIMIT, account, held: None, violations: Vec::new() }
     }
 
     /// Both log in and prove a port. Whether both did.
@@ -131,7 +136,7 @@ impl<'trial> Conductor<'trial> {
             .map(|place| self.world.with_peer(place, |peer, context| peer.round_trip(context)));
         self.world.with_peer(0, |peer, context| peer.connect(user(1), technique, context));
         let skews = self.trial.start_skew[0] + self.trial.start_skew[1];
-        let limit = requested + LIMIT + 10 * (round_trips[0] + round_trips[1]) + skews;
+        let limit = requested + self.limit + 10 * (round_trips[0] + round_trips[1]) + skews;
         let dialled = self.world.run(limit, |world| world.peers[0].end().is_some());
         // A responder that was never asked has nothing to say.
         let until = match self.world.peers[0].end() {
@@ -265,6 +270,7 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
             user: user(place),
             secret: secret(place),
             start_skew: trial.start_skew[place],
+            slowness: trial.slowness[place],
             icmp_shield: trial.icmp_shield,
             carriage: trial.carriage,
         };
@@ -282,7 +288,7 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
         layout: Layout { hosts: network.hosts, boxes: network.boxes },
         places: trial.hosts,
         peers,
-        server: Server::new(machine(trial, broker.ip(), seed), trial.carriage),
+        server: Server::new(machine(trial, broker.ip(), seed), trial),
         log: Log::new(trial.detail == Detail::Trace),
     });
     if trial.carriage == super::Carriage::Streams {
@@ -303,7 +309,7 @@ fn machine(trial: &Trial, own: IpAddr, seed: u64) -> Broker {
         own: vec![own],
         networks: Vec::new(),
     };
-    let config = BrokerConfig { consent, ..BrokerConfig::default() };
+    let config = BrokerConfig { consent, arrival: trial.arrival };
     Broker::new(config, directory, chance(seed, Whose::Broker, 0))
 }
 

@@ -1,23 +1,19 @@
 //! Distances of every kind: the order of arrival holds by itself or by the broker's holding back.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use simopen_broker::arrival::ArrivalConfig;
-use simopen_fabric::HOST_LINK_DELAY;
 
+use crate::experiment::{Experiment, Report};
 use crate::network::{Distances, Nat};
-use crate::opening::{KERNEL, USERSPACE, assert_connected, experiment, ms};
-use crate::world::{Experiment, Report, START, run};
+use crate::opening::{KERNEL, USERSPACE, experiment, ms};
 
-const ARRIVAL: ArrivalConfig =
-    ArrivalConfig { turn_round: Duration::from_millis(5), jitter: Duration::from_millis(2) };
+const ARRIVAL: ArrivalConfig = ArrivalConfig::USUAL;
 
 /// The first bytes came over without a retransmission.
 #[track_caller]
 fn assert_in_time(report: &Report, distances: Distances) {
-    assert_connected(report);
+    report.assert_connected();
     let [a, b] = report.established.map(Option::unwrap);
     let first_byte = report.first_byte[1].unwrap();
     assert_eq!(first_byte, a + distances.between_hosts(), "{distances:?}");
@@ -30,15 +26,15 @@ fn ten_times_the_distance_on_either_side_changes_nothing_but_the_time() {
     for half_legs in [[5, 50, 5], [50, 5, 5], [5, 5, 50], [50, 50, 5], [5, 50, 50], [50, 5, 50]] {
         let distances = Distances::Star(half_legs.map(ms));
         for boxes in [[Nat::Silent; 2], [Nat::Resetting; 2]] {
-            let report = run(Experiment { distances, ..experiment(USERSPACE, boxes) });
+            let report = Experiment { distances, ..experiment(USERSPACE, boxes) }.run();
             assert_in_time(&report, distances);
             let [to_a, to_b] = [0, 1].map(|host| distances.to_broker(host));
             let known = to_a + 2 * to_b + ARRIVAL.turn_round;
             let hold = (to_b + ARRIVAL.jitter).saturating_sub(to_a);
             assert_eq!(report.established, [Some(known + hold + to_a), Some(known + to_b)]);
         }
-        let report = run(Experiment { distances, ..experiment(KERNEL, [Nat::Silent; 2]) });
-        assert_connected(&report);
+        let report = Experiment { distances, ..experiment(KERNEL, [Nat::Silent; 2]) }.run();
+        report.assert_connected();
     }
 }
 
@@ -46,7 +42,7 @@ fn ten_times_the_distance_on_either_side_changes_nothing_but_the_time() {
 fn a_broker_near_one_side_and_far_from_the_other_holds_the_near_sides_packet_back() {
     let far = Distances::Triangle { a_b: ms(20), a_c: ms(5), b_c: ms(60) };
     for boxes in [[Nat::Silent; 2], [Nat::Resetting; 2]] {
-        let report = run(Experiment { distances: far, ..experiment(USERSPACE, boxes) });
+        let report = Experiment { distances: far, ..experiment(USERSPACE, boxes) }.run();
         assert_in_time(&report, far);
     }
 }
@@ -55,10 +51,9 @@ fn a_broker_near_one_side_and_far_from_the_other_holds_the_near_sides_packet_bac
 fn without_the_hold_the_first_bytes_come_a_retransmission_late() {
     let distances = Distances::Triangle { a_b: ms(20), a_c: ms(5), b_c: ms(60) };
     for boxes in [[Nat::Silent; 2], [Nat::Resetting; 2]] {
-        let blind =
-            Experiment { paths_are_known: false, distances, ..experiment(USERSPACE, boxes) };
-        let report = run(blind);
-        assert_connected(&report);
+        let blind = Experiment { measures_paths: false, distances, ..experiment(USERSPACE, boxes) };
+        let report = blind.run();
+        report.assert_connected();
         let [a, b] = report.established.map(Option::unwrap);
         assert!(a + distances.between_hosts() < b, "spoken to before it stands");
         // The swallowed bytes again after the initial timeout (K17, K22).
@@ -80,17 +75,9 @@ fn two_hundred_random_delay_patterns_all_connect_in_time() {
             let [a_b, a_c, b_c] = delays.map(ms);
             let distances = Distances::Triangle { a_b, a_c, b_c };
             let boxes = reset.map(|reset| if reset { Nat::Resetting } else { Nat::Silent });
-            let report = run(Experiment { distances, ..experiment(USERSPACE, boxes) });
+            let report = Experiment { distances, ..experiment(USERSPACE, boxes) }.run();
             assert_in_time(&report, distances);
             Ok(())
         });
     outcome.unwrap();
-}
-
-#[test]
-fn the_preparation_is_over_when_the_attempt_begins() {
-    let far = Distances::Triangle { a_b: ms(1), a_c: ms(300), b_c: ms(300) };
-    assert!(START.as_nanos() > 2_000_000 * 300 + HOST_LINK_DELAY.as_nanos() as u64);
-    let report = run(Experiment { distances: far, ..experiment(USERSPACE, [Nat::Silent; 2]) });
-    assert_in_time(&report, far);
 }
