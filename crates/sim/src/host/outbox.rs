@@ -12,6 +12,8 @@ const SPARE: usize = 64;
 /// Packets that wait to leave.
 #[derive(Default)]
 pub(super) struct Outbox {
+    /// Room for the packet that is being written, as long as the longest.
+    scratch: Vec<u8>,
     waiting: VecDeque<Vec<u8>>,
     spare: Vec<Vec<u8>>,
 }
@@ -19,14 +21,14 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Lets a packet wait that `write` writes; it returns the length, or `None` for none.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
-        let mut packet = self.spare.pop().unwrap_or_default();
-        packet.resize(MTU, 0);
-        match write(&mut packet) {
-            Some(length) if self.waiting.len() < WAITING => {
-                packet.truncate(length);
-                self.waiting.push_back(packet);
-            }
-            Some(_) | None => self.keep(packet),
+        self.scratch.resize(MTU, 0);
+        let length = write(&mut self.scratch);
+        let written = length.and_then(|length| self.scratch.get(..length));
+        if let Some(written) = written.filter(|_| self.waiting.len() < WAITING) {
+            let mut packet = self.spare.pop().unwrap_or_default();
+            packet.clear();
+            packet.extend_from_slice(written);
+            self.waiting.push_back(packet);
         }
     }
 
@@ -49,13 +51,9 @@ impl Outbox {
             return false;
         };
         let emptied = std::mem::replace(into, packet);
-        self.keep(emptied);
-        true
-    }
-
-    fn keep(&mut self, buffer: Vec<u8>) {
-        if self.spare.len() < SPARE && buffer.capacity() >= MTU {
-            self.spare.push(buffer);
+        if self.spare.len() < SPARE {
+            self.spare.push(emptied);
         }
+        true
     }
 }
