@@ -1,107 +1,55 @@
-//! The one deadline heap: for each source of work, the time of its next piece.
+//! The deadlines of all sources of work: for each, the time of its next piece.
 //!
 //! A source is a lane, whose next piece is the packet at its head, or a middlebox, whose next
-//! piece is its timer. Each has at most one entry, so the heap is as large as the graph and not
-//! as large as the traffic.
+//! piece is its timer. Each has at most one deadline, so there are as many as the graph has parts
+//! and not as many as there is traffic.
 
 use alloc::{vec, vec::Vec};
 
 use simopen_packet::Timestamp;
 
-const ABSENT: u32 = u32::MAX;
-
-/// A binary heap with the place of each source remembered, so that a deadline can move.
+/// A tournament: each source has a leaf, and each node above has the earlier of its two children.
+///
+/// A deadline that moves plays again on its way to the root, the same few comparisons whatever it
+/// was and is, and none of them a branch that the processor must guess.
 ///
 /// Equal times come out in the order of the sources' numbers: the order is a property of the
 /// graph and never of the history.
 #[derive(Clone, Debug)]
-pub(crate) struct DeadlineHeap {
-    heap: Vec<(Timestamp, u32)>,
-    place: Vec<u32>,
+pub(crate) struct Deadlines {
+    /// The root is number 1, the children of number n are 2n and 2n + 1, and the latter half are
+    /// the leaves.
+    nodes: Vec<Entry>,
 }
 
-impl DeadlineHeap {
+/// A deadline and its source as one number, the time above.
+type Entry = u128;
+
+/// Where there is no deadline.
+const NONE: Entry = Entry::MAX;
+
+impl Deadlines {
     pub(crate) fn new(sources: usize) -> Self {
-        Self { heap: Vec::with_capacity(sources), place: vec![ABSENT; sources] }
+        Self { nodes: vec![NONE; 2 * sources.next_power_of_two()] }
     }
 
     /// The earliest deadline and its source.
     #[inline]
     pub(crate) fn first(&self) -> Option<(Timestamp, u32)> {
-        self.heap.first().copied()
+        let first = self.nodes[1];
+        (first != NONE).then(|| (Timestamp::from_nanos((first >> 32) as u64), first as u32))
     }
 
     /// Sets, moves or clears the deadline of `source`.
     #[inline]
     pub(crate) fn set(&mut self, source: u32, deadline: Option<Timestamp>) {
-        let place = self.place[source as usize];
-        match (deadline, place) {
-            (None, ABSENT) => {}
-            (None, _) => self.remove(place as usize),
-            (Some(at), ABSENT) => {
-                self.heap.push((at, source));
-                self.sift_up(self.heap.len() - 1);
-            }
-            (Some(at), _) => {
-                let place = place as usize;
-                let before = self.heap[place].0;
-                self.heap[place].0 = at;
-                if at < before {
-                    self.sift_up(place);
-                } else if at > before {
-                    self.sift_down(place);
-                }
-            }
+        let entry = |at: Timestamp| Entry::from(at.as_nanos()) << 32 | Entry::from(source);
+        let mut place = self.nodes.len() / 2 + source as usize;
+        self.nodes[place] = deadline.map_or(NONE, entry);
+        while place > 1 {
+            place /= 2;
+            self.nodes[place] = self.nodes[2 * place].min(self.nodes[2 * place + 1]);
         }
-    }
-
-    fn remove(&mut self, place: usize) {
-        let (_, source) = self.heap.swap_remove(place);
-        self.place[source as usize] = ABSENT;
-        if place < self.heap.len() {
-            self.sift_up(place);
-            self.sift_down(self.place[self.heap[place].1 as usize] as usize);
-        }
-    }
-
-    fn sift_up(&mut self, mut at: usize) {
-        let entry = self.heap[at];
-        while at > 0 {
-            let parent = (at - 1) / 2;
-            if self.heap[parent] <= entry {
-                break;
-            }
-            self.put(at, self.heap[parent]);
-            at = parent;
-        }
-        self.put(at, entry);
-    }
-
-    fn sift_down(&mut self, mut at: usize) {
-        let entry = self.heap[at];
-        loop {
-            let left = 2 * at + 1;
-            let right = left + 1;
-            if left >= self.heap.len() {
-                break;
-            }
-            let child = match self.heap.get(right) {
-                Some(other) if *other < self.heap[left] => right,
-                Some(_) | None => left,
-            };
-            if entry <= self.heap[child] {
-                break;
-            }
-            self.put(at, self.heap[child]);
-            at = child;
-        }
-        self.put(at, entry);
-    }
-
-    #[inline]
-    fn put(&mut self, at: usize, entry: (Timestamp, u32)) {
-        self.heap[at] = entry;
-        self.place[entry.1 as usize] = at as u32;
     }
 }
 
@@ -118,17 +66,17 @@ mod tests {
         fn the_first_is_always_the_least_of_what_was_set(
             steps in prop::collection::vec((0u32..9, prop::option::of(0u64..40)), 1..200)
         ) {
-            let mut heap = DeadlineHeap::new(9);
+            let mut deadlines = Deadlines::new(9);
             let mut model = BTreeMap::new();
             for (source, at) in steps {
                 let at = at.map(Timestamp::from_nanos);
-                heap.set(source, at);
+                deadlines.set(source, at);
                 match at {
                     Some(at) => model.insert(source, at),
                     None => model.remove(&source),
                 };
                 let least = model.iter().map(|(source, at)| (*at, *source)).min();
-                prop_assert_eq!(heap.first(), least);
+                prop_assert_eq!(deadlines.first(), least);
             }
         }
     }

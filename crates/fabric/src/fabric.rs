@@ -13,7 +13,7 @@ pub use self::hold::Held;
 use self::hold::Waiting;
 use crate::{
     buffer::{BufferCount, BufferPool, PacketBuffer},
-    deadline::DeadlineHeap,
+    deadline::Deadlines,
     draw::DrawRoot,
     flight::{Flight, FlightId, Flights},
     graph::{End, Graph, LinkId, NodeId, NodeKind, PortId},
@@ -33,7 +33,7 @@ pub struct Fabric {
     lanes: Vec<Lane>,
     flights: Flights,
     link_names: Vec<String>,
-    deadlines: DeadlineHeap,
+    deadlines: Deadlines,
     deliveries: VecDeque<Delivery>,
     /// Packets that wait until they are told to go on.
     waiting: Vec<Waiting>,
@@ -62,7 +62,7 @@ impl Fabric {
         let nodes: Vec<_> = graph.nodes.into_iter().map(|plan| Node::new(plan, now)).collect();
         let mut fabric = Self {
             counts: DeliveryCounts::new(ports.len()),
-            deadlines: DeadlineHeap::new(nodes.len() + lanes.len()),
+            deadlines: Deadlines::new(nodes.len() + lanes.len()),
             pool: BufferPool::new(graph.packet_capacity),
             journal: Journal::new(graph.journal_capacity),
             deliveries: VecDeque::new(),

@@ -16,7 +16,7 @@ use super::Session;
 use crate::flow_index::FlowHash;
 
 /// Slots of an empty table.
-const INITIAL_SLOTS: usize = 32;
+const INITIAL_SLOTS: usize = 16;
 
 /// What a slot holds: nothing, an ended session, or an open one with some bits of its hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
