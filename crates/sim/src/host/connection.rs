@@ -297,15 +297,16 @@ impl Connection {
 
     /// Sends what is due, and says what became true.
     pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
+        let mut due = None;
         if self.handshake.is_none() {
             self.refill();
-            self.drain(turn);
+            due = self.drain(turn);
         }
         self.settle(turn);
         self.due = match &self.handshake {
             Some(handshake) => Some(handshake.due()),
             None if self.times_out_itself() => self.trip.due(),
-            None => turn.engine.due(&self.sockets, turn.now),
+            None => due,
         };
     }
 
@@ -327,10 +328,20 @@ impl Connection {
         }
     }
 
-    fn drain(&mut self, turn: &mut Turn<'_>) {
+    /// Sends all that smoltcp wants to send now; when it wants to be asked again.
+    fn drain(&mut self, turn: &mut Turn<'_>) -> Option<Timestamp> {
         let watched = matches!(self.origin, Origin::Dialled { watched: true, .. });
         let before = self.dialect.next;
-        while let Some(packet) = turn.engine.draw(&mut self.sockets, turn.now) {
+        let due = loop {
+            let due = turn.engine.due(&self.sockets, turn.now);
+            if due.is_none_or(|due| due > turn.now) {
+                break due;
+            }
+            let Some(packet) = turn.engine.draw(&mut self.sockets, turn.now) else {
+                // It may have closed meanwhile. Whoever wants to speak and does not, waits.
+                let due = turn.engine.due(&self.sockets, turn.now);
+                break due.filter(|due| *due > turn.now);
+            };
             let mut sender = Sender::of(&mut self.dialect, &mut self.trip, self.ttl);
             if let Some(said) = sender.send(packet, turn.outbox, turn.now) {
                 self.said[0] = Some(said);
@@ -339,10 +350,11 @@ impl Connection {
                     turn.events.push_back(HostEvent::SynSent { socket: self.id, packet });
                 }
             }
-        }
+        };
         if self.dialect.next != before {
             self.rearm(turn.now);
         }
+        due
     }
 
     /// Says what became true.
