@@ -108,17 +108,20 @@ impl Exchange {
     }
 }
 
+/// Bytes of a pattern that are made and compared at a time.
+const BLOCK: usize = 128;
+
 /// A repeatable stream of bytes (SplitMix64).
 #[derive(Debug)]
 struct Pattern {
     state: u64,
-    bytes: [u8; 8],
+    bytes: [u8; BLOCK],
     used: usize,
 }
 
 impl Pattern {
     const fn new(seed: u64) -> Self {
-        Self { state: seed, bytes: [0; 8], used: 8 }
+        Self { state: seed, bytes: [0; BLOCK], used: BLOCK }
     }
 
     /// Adds the next `length` bytes.
@@ -143,11 +146,13 @@ impl Pattern {
     /// The next bytes that are made, at least one and at most `most`.
     fn ready(&mut self, most: usize) -> &[u8] {
         if self.used == self.bytes.len() {
-            self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = self.state;
-            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            self.bytes = (mixed ^ mixed >> 31).to_be_bytes();
+            for number in self.bytes.as_chunks_mut().0 {
+                self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut mixed = self.state;
+                mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+                *number = (mixed ^ mixed >> 31).to_be_bytes();
+            }
             self.used = 0;
         }
         let begin = self.used;
