@@ -113,7 +113,7 @@ fn deciding(mut words: impl Iterator<Item = String>) -> impl Iterator<Item = Str
                 words.next();
             } else if !is_short
                 && !ALONE.contains(&word.as_str())
-                && !WITH_VALUE.iter().any(|name| joined(name))
+                && !WITH_VALUE.iter().any(joined)
             {
                 return Some(word);
             }
