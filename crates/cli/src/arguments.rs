@@ -106,6 +106,15 @@ pub(crate) enum SimCommand {
     /// found, 1 if something was, 2 if it cannot be run, 130 if it was broken off; what was found
     /// by then is written all the same.
     Search(crate::sim_search::SimSearchArguments),
+    /// Try all orders of the first deliveries, with a few faults.
+    ///
+    /// From the request on any packet or document in flight may be the next to arrive. Tells for
+    /// each technique and two boxes how many schedules were made to their end, how many led to a
+    /// state that was known, and what came of them. Orders may well keep a technique from
+    /// connecting; what must never happen is told with the command that makes it again. Exits with
+    /// 0 if nothing of that kind happened, 1 if something did, 2 if it cannot be run, 130 if it
+    /// was broken off.
+    Explore(crate::sim_explore::SimExploreArguments),
 }
 
 #[derive(Debug, Args)]

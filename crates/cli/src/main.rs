@@ -16,6 +16,7 @@ mod output;
 mod privilege;
 mod scenario;
 mod screen;
+mod sim_explore;
 mod sim_matrix;
 mod sim_population;
 mod sim_run;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Sim { command: SimCommand::Run(run) } => sim_run::run(&run),
         Command::Sim { command: SimCommand::Population(survey) } => sim_population::run(&survey),
         Command::Sim { command: SimCommand::Search(search) } => sim_search::run(&search),
+        Command::Sim { command: SimCommand::Explore(explore) } => sim_explore::run(&explore),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
