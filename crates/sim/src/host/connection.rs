@@ -187,10 +187,22 @@ impl Connection {
     ) {
         let header = packet.ip.header_len;
         if let Some(answer) = turn.engine.feed(&mut self.sockets, bytes, header, edit, turn.now) {
-            let mut sender = Sender::of(&mut self.dialect, &mut self.trip, self.ttl);
+            let ttls = self.ttls();
+            let mut sender = Sender::of(&mut self.dialect, &mut self.trip, ttls);
             sender.send(answer, turn.outbox, turn.now);
         }
         self.advance(turn);
+    }
+
+    /// The TTL of bare SYNs, and of all other packets. Who keeps ICMP errors away from a socket
+    /// sets the TTL of its SYNs, and of nothing else.
+    pub(super) const fn ttls(&self) -> [Ttl; 2] {
+        match self.origin {
+            Origin::Dialled { shielded: true, .. } => [self.ttl, Ttl::DEFAULT],
+            Origin::Dialled { shielded: false, .. }
+            | Origin::Accepted { .. }
+            | Origin::Installed => [self.ttl; 2],
+        }
     }
 
     /// Sends an acknowledgment that carries nothing else.
@@ -201,7 +213,7 @@ impl Connection {
     /// The same, with what came twice.
     pub(super) fn acknowledge_twice(&mut self, twice: Option<[SeqNumber; 2]>, turn: &mut Turn<'_>) {
         let ends = [self.local, self.remote];
-        let (dialect, ttl, now) = (&self.dialect, self.ttl, turn.now);
+        let (dialect, [_, ttl], now) = (&self.dialect, self.ttls(), turn.now);
         turn.outbox.write(|into| dialect.acknowledge(ends, ttl, twice, now, into));
     }
 
@@ -258,11 +270,8 @@ impl Connection {
     /// Makes smoltcp send the first unacknowledged segment again: it does when the same
     /// acknowledgment comes three times (RFC 5681 §3.2). One with another window begins the count.
     fn repeat_first(&mut self, turn: &mut Turn<'_>) {
+        // A window of zero too: smoltcp forgets to probe one that closes over what is on the way.
         let window = self.peer_window;
-        if window == 0 {
-            // Nothing may be sent; smoltcp probes the window.
-            return;
-        }
         let another = if window == u16::MAX { window - 1 } else { window + 1 };
         for window in [window, another, another, another, another] {
             let acknowledgment = TcpBuilder {
@@ -305,7 +314,7 @@ impl Connection {
         self.settle(turn);
         self.due = match &self.handshake {
             Some(handshake) => Some(handshake.due()),
-            None if self.times_out_itself() => self.trip.due(),
+            None if self.times_out_itself() => self.trip.due().or(due),
             None => due,
         };
     }
@@ -331,7 +340,7 @@ impl Connection {
     /// Sends all that smoltcp wants to send now; when it wants to be asked again.
     fn drain(&mut self, turn: &mut Turn<'_>) -> Option<Timestamp> {
         let watched = matches!(self.origin, Origin::Dialled { watched: true, .. });
-        let before = self.dialect.next;
+        let (before, ttls) = (self.dialect.next, self.ttls());
         let due = loop {
             let due = turn.engine.due(&self.sockets, turn.now);
             if due.is_none_or(|due| due > turn.now) {
@@ -342,7 +351,7 @@ impl Connection {
                 let due = turn.engine.due(&self.sockets, turn.now);
                 break due.filter(|due| *due > turn.now);
             };
-            let mut sender = Sender::of(&mut self.dialect, &mut self.trip, self.ttl);
+            let mut sender = Sender::of(&mut self.dialect, &mut self.trip, ttls);
             if let Some(said) = sender.send(packet, turn.outbox, turn.now) {
                 self.said[0] = Some(said);
                 if watched {
@@ -515,12 +524,13 @@ impl Connection {
 struct Sender<'a> {
     dialect: &'a mut Dialect,
     trip: &'a mut RoundTrip,
-    ttl: Ttl,
+    /// Of bare SYNs, and of all others.
+    ttls: [Ttl; 2],
 }
 
 impl<'a> Sender<'a> {
-    fn of(dialect: &'a mut Dialect, trip: &'a mut RoundTrip, ttl: Ttl) -> Self {
-        Self { dialect, trip, ttl }
+    fn of(dialect: &'a mut Dialect, trip: &'a mut RoundTrip, ttls: [Ttl; 2]) -> Self {
+        Self { dialect, trip, ttls }
     }
 
     /// Sends a packet of smoltcp; gives back sequence number and options, if it is a SYN.
@@ -540,7 +550,8 @@ impl<'a> Sender<'a> {
                 self.trip.repeated();
             }
         }
-        outbox.write(|into| self.dialect.write(&packet, segment, self.ttl, now, into));
+        let ttl = self.ttls[usize::from(!segment.flags.is_bare_syn())];
+        outbox.write(|into| self.dialect.write(&packet, segment, ttl, now, into));
         if !segment.flags.contains(TcpFlags::SYN) {
             return None;
         }

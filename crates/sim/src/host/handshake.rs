@@ -181,7 +181,12 @@ impl Connection {
             return;
         };
         let clock = self.dialect.timestamps;
-        let mut own = Syn { ttl: self.ttl, ..handshake.own };
+        let [of_syns, of_others] = self.ttls();
+        let ttl = match handshake.stage {
+            Stage::Dialling => of_syns,
+            Stage::Crossed(_) | Stage::Answering(_) => of_others,
+        };
+        let mut own = Syn { ttl, ..handshake.own };
         own.options.timestamps = Some(clock.unwrap_or(handshake.clock).option(turn.now));
         let mut packet = [0; MAX_SYN_LEN];
         let written = match handshake.stage {

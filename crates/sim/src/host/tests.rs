@@ -3,7 +3,9 @@
 mod properties;
 mod wire;
 
-use simopen_packet::{IcmpError, SeqNumber, TcpBuilder, error_quoting};
+use std::collections::BTreeSet;
+
+use simopen_packet::{IcmpError, SeqNumber, TcpBuilder, TcpFlags, error_quoting};
 use simopen_traversal::DialOutcome;
 
 use self::wire::{A, B, LEG, Wire, endpoint};
@@ -112,6 +114,25 @@ fn each_icmp_error_ends_a_dial_as_linux_ends_it_unless_a_shield_is_there() {
                 assert_eq!(wire.hosts[0].poll_event(), expected, "{error:?}");
             }
         }
+    }
+}
+
+#[test]
+fn behind_a_shield_only_syns_have_the_low_ttl_and_without_one_the_answer_has_it_too() {
+    for (icmp_shield, expected) in [(true, 64), (false, 2)] {
+        let mut wire = Wire::new(LINUX);
+        let options = DialOptions { icmp_shield, ttl: Some(Ttl(2)), ..DialOptions::default() };
+        wire.dial_with(0, 1000, 2000, options);
+        wire.dial_with(1, 2000, 1000, options);
+        wire.run_until(Timestamp::ZERO + Duration::from_millis(500));
+
+        let ttl_of = |wanted: fn(TcpFlags) -> bool| -> BTreeSet<u8> {
+            let packets = wire.sent.iter().map(|(.., packet)| Packet::parse(packet).unwrap());
+            let meant = packets.filter(|packet| packet.tcp().is_some_and(|tcp| wanted(tcp.flags)));
+            meant.map(|packet| packet.ip.ttl.0).collect()
+        };
+        assert_eq!(ttl_of(TcpFlags::is_bare_syn), [2].into());
+        assert_eq!(ttl_of(TcpFlags::is_syn_ack), [expected].into());
     }
 }
 

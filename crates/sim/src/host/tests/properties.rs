@@ -62,8 +62,12 @@ proptest! {
         for _ in 0..360 {
             wire.run();
         }
-        prop_assert!(wire.received.get(&(1, b[0])) == Some(&one));
-        prop_assert!(wire.received.get(&(0, a)) == Some(&other));
+        for (side, socket, sent) in [(1, b[0], one), (0, a, other)] {
+            let received = wire.received.remove(&(side, socket)).unwrap_or_default();
+            prop_assert!(sent.starts_with(&received));
+            // Raw smoltcp may wait for ever behind a window that closed late.
+            prop_assert!(PAIRS[pair] != [Stack::Linux; 2] || received == sent);
+        }
     }
 
     #[test]
