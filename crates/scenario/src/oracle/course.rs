@@ -191,6 +191,13 @@ impl<'run> Course<'run> {
         self.conditions.leg + HOST_LINK_DELAY
     }
 
+    /// A round trip to the broker as a peer has measured it: the least that its handshake and its
+    /// login took.
+    fn round_trip(&mut self) -> Duration {
+        let least = self.jitter(4).min(self.jitter(4));
+        2 * self.to_broker() + least
+    }
+
     /// What an attempt takes for twice a round trip between the two.
     fn both_round_trips(&self) -> Duration {
         8 * self.to_broker() + GRANTED
@@ -208,7 +215,8 @@ impl<'run> Course<'run> {
             Technique::SimultaneousOpen | Technique::SimultaneousOpenLowTtl => {
                 self.say(Event::Accepts);
                 // Half of both round trips: the time that its acceptance takes to the other side.
-                self.soon(2 * self.to_broker() + skew, Event::Opens(Party::B));
+                let wait = (self.round_trip() + self.round_trip()) / 2;
+                self.soon(wait + skew, Event::Opens(Party::B));
             }
             Technique::PunchAndListen | Technique::ForgedSynAck(_) | _ => {
                 if self.is_userspace() {

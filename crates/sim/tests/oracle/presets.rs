@@ -7,7 +7,7 @@ use simopen_protocol::technique::Technique;
 use simopen_scenario::conditions::Conditions;
 
 use crate::contradiction;
-use crate::world::Experiment;
+use crate::experiment::Experiment;
 
 fn compare(technique: Technique, forging: bool, conditions: Conditions) {
     let mut contradictions = Vec::new();
