@@ -277,7 +277,9 @@ impl Session {
         if let Some(Timestamps { value, .. }) = options.timestamps {
             self.clock = [self.clock[0].or(Some(value)), Some(value)];
         }
-        let own = self.own.unwrap_or_default();
+        // Zero stands for no number in an RST that answers a SYN.
+        let counts = segment.sequence != SeqNumber(0);
+        let own = self.own.filter(|_| counts).unwrap_or_default();
         let mut line = format!("  {}", segment.flags);
         let sequence = segment.sequence.distance_from(own) as i32;
         write!(line, " seq {sequence}").expect("a string takes all");

@@ -257,6 +257,35 @@ fn listeners() -> Vec<(&'static str, Vec<Step>)> {
             vec![LISTEN, send(syn()), send(segment(RST, 1, 0)), send(segment(ACK, 1, 1)), TELL],
         ),
         (
+            "what is outside the window before the last ACK",
+            vec![
+                LISTEN,
+                send(syn()),
+                send(segment(TcpFlags::SYN, 0x1000_0000, 0)),
+                PAUSE,
+                send(syn_ack()),
+                PAUSE,
+                send(segment(ACK, 0x1000_0000, 1).carrying(b"hello")),
+                send(segment(RST, 0x1000_0000, 0)),
+                send(segment(ACK, 1, 1)),
+                TELL,
+            ],
+        ),
+        (
+            "another SYN within the window before the last ACK",
+            vec![
+                LISTEN,
+                send(syn()),
+                send(segment(TcpFlags::SYN, 100, 0)),
+                send(segment(ACK, 1, 1)),
+                TELL,
+            ],
+        ),
+        (
+            "an inexact reset before the last ACK",
+            vec![LISTEN, send(syn()), send(segment(RST, 100, 0)), send(segment(ACK, 1, 1)), TELL],
+        ),
+        (
             "data with the last ACK",
             vec![LISTEN, send(syn()), send(segment(ACK, 1, 1).carrying(b"hello")), TELL],
         ),

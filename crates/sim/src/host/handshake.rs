@@ -16,6 +16,7 @@ use super::HostEvent;
 use super::connection::{Connection, Origin, Turn};
 use super::dialect::{Clock, Dialect};
 use super::engine::Edit;
+use super::synchronized::timestamps;
 
 /// The shift count that Linux takes from the default `tcp_rmem` of 32 MiB.
 pub(crate) const WINDOW_SCALE: u8 = 10;
@@ -48,8 +49,9 @@ pub(super) struct Handshake {
     sent: usize,
     /// The own clock, which speaks until the other side is known to have none.
     clock: Clock,
-    /// What it showed with the first SYN.
+    /// What it showed with the first SYN or SYN-ACK, and with the last.
     first_value: u32,
+    last_value: u32,
     due: Timestamp,
 }
 
@@ -142,6 +144,7 @@ impl Connection {
             sent: 0,
             clock,
             first_value: clock.at(turn.now),
+            last_value: clock.at(turn.now),
             due: turn.now,
         });
         self.trip.sent(sequence + 1, turn.now);
@@ -177,6 +180,9 @@ impl Connection {
 
     /// Sends the SYN or SYN-ACK, whatever its turn.
     fn write_opening(&mut self, turn: &mut Turn<'_>) {
+        if let Some(handshake) = &mut self.handshake {
+            handshake.last_value = handshake.clock.at(turn.now);
+        }
         let Some(handshake) = &self.handshake else {
             return;
         };
@@ -334,11 +340,7 @@ impl Connection {
             // ECONNRESET, where the first RST in SYN-SENT gives ECONNREFUSED.
             return self.fail(DialOutcome::Refused, turn);
         }
-        let acknowledges = flags.contains(TcpFlags::ACK)
-            && self
-                .handshake
-                .as_ref()
-                .is_some_and(|handshake| segment.acknowledgment == handshake.own.sequence + 1);
+        let acknowledges = self.acknowledges_opening(segment);
         if flags.contains(TcpFlags::SYN) {
             if acknowledges && segment.sequence == theirs.sequence && segment.payload.is_empty() {
                 let edit = Edit {
@@ -377,22 +379,48 @@ impl Connection {
             }
             return;
         }
-        if flags.contains(TcpFlags::RST) {
-            if segment.sequence == theirs.sequence + 1 {
-                self.fail(DialOutcome::Refused, turn);
+        let acknowledges = self.acknowledges_opening(segment);
+        if flags.contains(TcpFlags::ACK) && !acknowledges {
+            return reset(packet, turn);
+        }
+        let (start, end) = (segment.sequence, segment.sequence + segment.segment_len());
+        let expected = theirs.sequence + 1;
+        let edge = expected + u32::from(SYN_ACK_WINDOW[0]);
+        let within = start == expected || (expected.precedes(end) && start.precedes(edge));
+        if !within || self.echoes_what_was_never_sent(segment) {
+            if !flags.contains(TcpFlags::RST) {
+                self.answer_unacceptable(segment, turn);
             }
             return;
         }
-        let acknowledges = flags.contains(TcpFlags::ACK)
-            && self
-                .handshake
-                .as_ref()
-                .is_some_and(|handshake| segment.acknowledgment == handshake.own.sequence + 1);
-        if flags.contains(TcpFlags::SYN) {
+        if flags.contains(TcpFlags::RST) && start != expected {
+            return self.challenge(turn);
+        }
+        if flags.contains(TcpFlags::RST) || flags.contains(TcpFlags::SYN) {
             reset(packet, turn);
             return self.fail(DialOutcome::Refused, turn);
         }
         self.take_acknowledgment(bytes, packet, segment, acknowledges, turn);
+    }
+
+    /// Whether the echoed timestamp is none that a SYN-ACK had (Linux since 6.15).
+    fn echoes_what_was_never_sent(&self, segment: &TcpSegment<'_>) -> bool {
+        let (Some(handshake), Some(_)) = (&self.handshake, self.dialect.timestamps) else {
+            return false;
+        };
+        let (first, last) = (handshake.first_value, handshake.last_value);
+        timestamps(segment.options).is_some_and(|theirs| {
+            theirs.echo != 0 && theirs.echo.wrapping_sub(first) > last.wrapping_sub(first)
+        })
+    }
+
+    /// Whether a segment acknowledges the own SYN.
+    fn acknowledges_opening(&self, segment: &TcpSegment<'_>) -> bool {
+        segment.flags.contains(TcpFlags::ACK)
+            && self
+                .handshake
+                .as_ref()
+                .is_some_and(|handshake| segment.acknowledgment == handshake.own.sequence + 1)
     }
 
     fn take_acknowledgment(

@@ -110,7 +110,7 @@ impl Connection {
 
     /// RFC 9293 §3.10.7.4: an acknowledgment, which names what came twice (RFC 2883 §4). Data are
     /// always answered, anything else at most twice a second.
-    fn answer_unacceptable(&mut self, segment: &TcpSegment<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn answer_unacceptable(&mut self, segment: &TcpSegment<'_>, turn: &mut Turn<'_>) {
         if segment.flags.contains(TcpFlags::SYN) || segment.segment_len() == 0 {
             return self.challenge(turn);
         }
@@ -141,7 +141,7 @@ impl Connection {
 }
 
 /// The timestamps of a segment: nearly always they stand where RFC 7323 appendix A wants them.
-fn timestamps(options: &[u8]) -> Option<Timestamps> {
+pub(super) fn timestamps(options: &[u8]) -> Option<Timestamps> {
     if let [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3, ..] = *options {
         return Some(Timestamps {
             value: u32::from_be_bytes([v0, v1, v2, v3]),
