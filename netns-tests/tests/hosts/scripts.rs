@@ -31,22 +31,24 @@ const fn write(bytes: &'static [u8]) -> Step {
 /// What nothing answers: a SYN, data after an opening, data of an installed connection.
 pub(crate) fn unanswered() -> [(&'static str, Vec<Step>); 4] {
     let wait = Step::Wait(Duration::from_millis(3_200));
-    let data = [write(b"hello"), Step::Wait(Duration::from_millis(1_300))];
+    let bytes = [write(b"hello"), Step::Wait(Duration::from_millis(1_300))];
     [
         ("a SYN", vec![DIAL, wait, TELL, DROP]),
-        ("data", opened(&data)),
+        ("data", opened(&bytes)),
         (
             "data without selective acknowledgments",
-            [&[DIAL, send(syn_ack().without_options()), TELL][..], &data].concat(),
+            [&[DIAL, send(syn_ack().without_options()), TELL][..], &bytes].concat(),
         ),
-        ("data of an installed connection", vec![INSTALL, data[0], wait]),
+        ("data of an installed connection", vec![INSTALL, bytes[0], wait]),
     ]
 }
 
 /// All scripts, by their names.
 pub(crate) fn all() -> Vec<(String, Vec<Step>)> {
     let mut all = Vec::new();
-    for scripts in [dials(), crossings(), listeners(), ports(), established(), installed()] {
+    for scripts in
+        [dials(), crossings(), listeners(), ports(), challenged(), data(), ends(), installed()]
+    {
         all.extend(scripts.into_iter().map(|(name, script)| (name.to_owned(), script)));
     }
     all.extend(errors());
@@ -320,7 +322,8 @@ fn opened(more: &[Step]) -> Vec<Step> {
     [&[DIAL, send(syn_ack()), TELL][..], more].concat()
 }
 
-fn established() -> Vec<(&'static str, Vec<Step>)> {
+/// What must not end an open connection, or must.
+fn challenged() -> Vec<(&'static str, Vec<Step>)> {
     vec![
         ("a SYN to an open connection", opened(&[send(syn()), send(syn()), PAUSE, send(syn())])),
         (
@@ -340,6 +343,11 @@ fn established() -> Vec<(&'static str, Vec<Step>)> {
                 TELL,
             ]),
         ),
+    ]
+}
+
+fn data() -> Vec<(&'static str, Vec<Step>)> {
+    vec![
         (
             "an acknowledgment of what was never sent",
             opened(&[send(segment(ACK, 1, 50)), send(segment(ACK, 1, 50).carrying(b"x")), TELL]),
@@ -391,6 +399,11 @@ fn established() -> Vec<(&'static str, Vec<Step>)> {
             "data without ACK",
             opened(&[send(segment(TcpFlags::PSH, 1, 0).carrying(b"hello")), PAUSE]),
         ),
+    ]
+}
+
+fn ends() -> Vec<(&'static str, Vec<Step>)> {
+    vec![
         (
             "ICMP errors about an open connection",
             opened(&[
