@@ -102,26 +102,26 @@ impl<'trial> Conductor<'trial> {
         let until = Timestamp::ZERO + self.trial.login_timeout;
         let both = |world: &mut World| world.peers.iter().all(|peer| peer.logged_in().is_some());
         self.world.run(until, both);
-        // Who logged in waits for its proof while the other may still wait for its login.
-        let ready = |peer: &Peer| peer.logged_in().is_none() || peer.is_ready();
-        let latest = self.world.peers.iter().filter_map(Peer::logged_in).max();
-        let until = latest.unwrap_or_default() + PROOF;
-        let proven = self.world.run(until, |world| world.peers.iter().all(ready));
-        let missing = self.world.peers.iter().enumerate().filter(|(_, peer)| !peer.is_ready());
-        let words: Vec<String> = missing
-            .map(|(place, peer)| {
-                let name = &self.world.layout.hosts[self.trial.hosts[place]].name;
-                let why = match peer.logged_in() {
-                    Some(_) => "no port could be proven to the broker",
-                    None => "the broker did not answer",
-                };
-                format!("{name} did not log in: {why}")
-            })
-            .collect();
-        self.account.requested = self.world.now();
-        if !proven || !words.is_empty() {
-            self.account.not_begun = Some(words.join("; "));
+        // Who logged in waits for its proof, and nobody for a login that did not come in time.
+        let since = self.world.peers.each_ref().map(Peer::logged_in);
+        let until = since.iter().flatten().max().copied().unwrap_or_default() + PROOF;
+        self.world.run(until, |world| {
+            let mut peers = world.peers.iter().zip(since);
+            peers.all(|(peer, since)| since.is_none() || peer.is_ready())
+        });
+        let mut words = Vec::new();
+        for (place, since) in since.into_iter().enumerate() {
+            let gathered = self.world.peers[place].gathered();
+            let why = match since {
+                Some(_) if gathered.is_some_and(|taken| taken <= PROOF) => continue,
+                Some(_) => "no port could be proven to the broker",
+                None => "the broker did not answer",
+            };
+            let name = &self.world.layout.hosts[self.trial.hosts[place]].name;
+            words.push(format!("{name} did not log in: {why}"));
         }
+        self.account.requested = self.world.now();
+        self.account.not_begun = (!words.is_empty()).then(|| words.join("; "));
         words.is_empty()
     }
 
