@@ -81,7 +81,8 @@ pub(crate) fn run(arguments: &SimSearchArguments) -> Result<ExitCode> {
     let progress = Progress::default();
     let (over, is_over) = channel::<()>();
     let (surprises, memory) = thread::scope(|scope| {
-        let watch = scope.spawn(|| watch(&progress, begun, &is_over));
+        let shown = &progress;
+        let watch = scope.spawn(move || watch(shown, begun, &is_over));
         let surprises = search(&spec, &progress, &goes_on);
         drop(over);
         (surprises, watch.join().unwrap_or_default())

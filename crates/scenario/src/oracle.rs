@@ -44,8 +44,8 @@ const FEW: u64 = 24;
 const MANY: u64 = 2000;
 
 /// Says what must come of a cell. `None` for somebody else's program, and where nobody can say: in
-/// a race closer than a millisecond, through a box that forgets in seconds, or where a box strips
-/// window scaling from what one side hears, so that bytes go so slowly that their number decides.
+/// a race closer than a millisecond, through a box that forgets in seconds, or where a connection
+/// stands and a box changes so much of it that numbers decide which nobody knows.
 #[must_use]
 pub fn predict(
     boxes: [&MiddleboxSpec; 2],
@@ -130,7 +130,7 @@ impl Imagined<'_> {
             });
             let course = Course::new(self.technique, gates, self.forging, self.conditions, chance);
             let end = course.run();
-            if end.crawls && weight >= NEGLIGIBLE {
+            if end.doubtful && weight >= NEGLIGIBLE {
                 return false;
             }
             let kept = if end.connected { &mut tally.success } else { &mut tally.failure };

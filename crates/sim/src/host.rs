@@ -84,7 +84,8 @@ pub enum HostEvent {
 /// How to dial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DialOptions {
-    /// The TTL or hop limit of all packets; the system's without.
+    /// The TTL or hop limit of all packets, or with a shield of all bare SYNs; the system's
+    /// without.
     pub ttl: Option<Ttl>,
     /// Whether ICMP errors are kept away from the socket.
     pub icmp_shield: bool,

@@ -17,6 +17,8 @@ use crate::conditions::Conditions;
 
 /// The initial retransmission timeout (RFC 6298 §2.1).
 const RETRANSMISSION: Duration = Duration::from_secs(1);
+/// How much later than that a kernel's timer may end (Linux, 250 ticks a second).
+const GRAIN: Duration = Duration::from_millis(32);
 /// What a kernel waits at least before it sends again on a connection whose round trip it knows
 /// (Linux).
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(200);
@@ -39,9 +41,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     pub(super) connected: bool,
-    /// One side takes the other's windows for a thousandth of what they are, so that bytes go
-    /// slower than anybody waits for (K42).
-    pub(super) crawls: bool,
+    /// Nobody can say whether bytes get through: one side takes the other's windows for a
+    /// thousandth of what they are, so that they crawl (K42), or takes what it sends for old,
+    /// because a box shifts the timestamps of all but the forged SYN-ACK.
+    pub(super) doubtful: bool,
     pub(super) stop: Option<Stop>,
     /// What established each side; and whether the broker had sent it.
     pub(super) by: [Option<(Kind, bool)>; 2],
@@ -147,8 +150,12 @@ impl<'run> Course<'run> {
         let connected = self.greeted == [true; 2];
         let [a, b] = self.hosts;
         let misunderstood = |of: Host, by: Host| of.scales && by.offered == Some(false);
-        let crawls = connected && (misunderstood(a, b) || misunderstood(b, a));
-        End { connected, crawls, stop: self.stop, by: self.by }
+        let crawls = misunderstood(a, b) || misunderstood(b, a);
+        let shifted = Party::BOTH.into_iter().any(|party| {
+            let is_forged = matches!(self.by[party.index()], Some((_, true)));
+            is_forged && self.gates[party.other().index()].shifts_timestamps()
+        });
+        End { connected, doubtful: connected && (crawls || shifted), stop: self.stop, by: self.by }
     }
 
     fn handle(&mut self, event: Event) {
@@ -274,11 +281,12 @@ impl<'run> Course<'run> {
         if nth > 0 && self.is_forged() {
             self.say(Event::Reports(party));
         }
+        let wait = RETRANSMISSION + GRAIN.mul_f64(self.chance.part());
         if nth == 1 {
-            let patience = RETRANSMISSION + self.both_round_trips();
+            let patience = wait + self.both_round_trips();
             self.later(patience, Event::GivesUp(party, Patience::Answer));
         }
-        self.later(RETRANSMISSION, Event::Again(party, nth + 1));
+        self.later(wait, Event::Again(party, nth + 1));
     }
 
     fn give_up(&mut self, party: Party, patience: Patience) {
@@ -423,7 +431,10 @@ impl<'run> Course<'run> {
 
     fn receive(&mut self, at: Party, packet: Segment) {
         let place = at.index();
-        if packet.kind == Kind::Icmp(Icmp::TimeExceeded) {
+        let is_shielded = self.technique == Technique::SimultaneousOpenLowTtl;
+        if packet.kind == Kind::Icmp(Icmp::TimeExceeded)
+            || matches!(packet.kind, Kind::Icmp(_)) && is_shielded
+        {
             // No socket hears it: it is kept away, or there is none.
             return;
         }

@@ -15,6 +15,8 @@ pub const BROKER_PORT: u16 = 7000;
 const TO_THE_BROKER: usize = 2;
 /// The next port is proven as soon as one is used.
 const SPARE: usize = 1;
+/// Sessions that an attempt may open beside them.
+const SESSIONS: usize = 3;
 /// As long as connections to the broker may be idle.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -43,6 +45,8 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
     let most = [spec.limits.per_host, spec.limits.total].into_iter().flatten().min();
     let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let refuses = spec.limits.when_full == WhenFull::Refused;
+    // What makes room is the control connection, which is the oldest.
+    let evicts = !refuses && most <= TO_THE_BROKER + SPARE + SESSIONS;
     if most < TO_THE_BROKER && refuses {
         return Standing::Hopeless("opens too few sessions for the broker");
     }
@@ -57,7 +61,12 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
     let is_full = most <= TO_THE_BROKER && refuses;
     // Towards a peer that dials as well, a box that dials by itself is one party too many.
     let meddles = spec.rewriting.syn_proxy != SynProxy::Off && technique != Technique::Direct;
-    if meddles || is_erratic(spec) || forgets(spec) || (most <= TO_THE_BROKER + SPARE && !is_full) {
+    if evicts
+        || meddles
+        || is_erratic(spec)
+        || forgets(spec)
+        || (most <= TO_THE_BROKER + SPARE && !is_full)
+    {
         return Standing::Unsteady;
     }
     Standing::Proven { room: most.saturating_sub(TO_THE_BROKER + SPARE) }
