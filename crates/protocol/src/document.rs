@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use quick_xml::escape::escape;
-use quick_xml::events::attributes::Attribute as Written;
+use quick_xml::events::attributes::{Attribute as Written, Attributes};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use thiserror::Error;
@@ -19,38 +19,42 @@ pub const MAX_ATTRIBUTES: usize = 64;
 /// Room for a document as most are, in bytes.
 const USUAL_LEN: usize = 512;
 
-/// Name and value of an attribute. Names that this version writes are its own constants.
+/// Room for the attributes of an element as most are.
+const USUAL_ATTRIBUTES: usize = 8;
+
+/// Name and value of an attribute that is kept. Names that this version writes are its own
+/// constants.
 pub type Attribute = (Cow<'static, str>, String);
 
-/// One XML element with all that is in it.
+/// One XML element with all that is in it; what was read borrows from the document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Element {
+pub struct Element<'text> {
     /// The tag.
-    pub name: Cow<'static, str>,
+    pub name: Cow<'text, str>,
     /// Attributes in the order in which they were written.
-    pub attributes: Vec<Attribute>,
+    pub attributes: Vec<(Cow<'text, str>, Cow<'text, str>)>,
     /// Child elements in order.
     pub children: Vec<Self>,
     /// All character data directly inside the element, joined and trimmed.
-    pub text: String,
+    pub text: Cow<'text, str>,
 }
 
-impl Element {
+impl<'text> Element<'text> {
     /// An empty element.
     #[must_use]
-    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(name: impl Into<Cow<'text, str>>) -> Self {
         Self {
             name: name.into(),
             attributes: Vec::new(),
             children: Vec::new(),
-            text: String::new(),
+            text: Cow::Borrowed(""),
         }
     }
 
     /// The element with an attribute added.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.attributes.push((name.into(), value.to_string()));
+        self.push(name.into(), value.to_string().into());
         self
     }
 
@@ -63,16 +67,22 @@ impl Element {
 
     /// The element with a child added that holds nothing but `text`.
     #[must_use]
-    pub fn with_text_child(self, name: &'static str, text: impl ToString) -> Self {
-        let mut child = Self::new(name);
-        child.text = text.to_string();
-        self.with_child(child)
+    pub fn with_text_child(self, name: &'static str, text: impl Into<Cow<'text, str>>) -> Self {
+        self.with_child(Self { text: text.into(), ..Self::new(name) })
+    }
+
+    /// Adds an attribute.
+    pub(crate) fn push(&mut self, name: Cow<'text, str>, value: Cow<'text, str>) {
+        if self.attributes.is_empty() {
+            self.attributes.reserve(USUAL_ATTRIBUTES);
+        }
+        self.attributes.push((name, value));
     }
 
     /// An attribute's value.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
     /// The first child of that name.
@@ -86,8 +96,9 @@ impl Element {
     /// # Errors
     ///
     /// [`DocumentError`] names the rule that the document breaks.
-    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+    pub fn parse(bytes: &'text [u8]) -> Result<Self, DocumentError> {
         let text = core::str::from_utf8(bytes).map_err(|_| DocumentError::NotUtf8)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader::from_str(text);
         let mut open: Vec<Self> = Vec::new();
         let mut root: Option<Self> = None;
@@ -98,22 +109,24 @@ impl Element {
                     if open.len() == MAX_DEPTH {
                         return Err(DocumentError::TooDeep);
                     }
-                    open.push(element_of(&start)?);
+                    let tag = tag_before(text, reader.buffer_position(), &start, ">")?;
+                    open.push(element_of(tag, start.name().as_ref().len())?);
                 }
                 Event::Empty(start) => {
                     refuse_second_root(root.as_ref())?;
-                    close(element_of(&start)?, &mut open, &mut root);
+                    let tag = tag_before(text, reader.buffer_position(), &start, "/>")?;
+                    let element = element_of(tag, start.name().as_ref().len())?;
+                    close(element, &mut open, &mut root);
                 }
                 Event::End(_) => {
                     let mut element = open.pop().ok_or(DocumentError::Malformed)?;
-                    element.text = element.text.trim().into();
+                    element.text = trimmed(element.text);
                     close(element, &mut open, &mut root);
                 }
-                Event::Text(text) => character_data(&text.xml10_content(), &mut open)?,
-                Event::CData(text) => character_data(&text.xml10_content(), &mut open)?,
+                Event::Text(text) => character_data(text.xml10_content(), &mut open)?,
+                Event::CData(text) => character_data(text.xml10_content(), &mut open)?,
                 Event::GeneralRef(reference) => {
-                    let mut buffer = [0; 4];
-                    character_data(resolve(&reference)?.encode_utf8(&mut buffer), &mut open)?;
+                    character_data(resolve(&reference)?.to_string().into(), &mut open)?;
                 }
                 Event::Comment(_) => {}
                 Event::Decl(_) if root.is_none() && open.is_empty() => {}
@@ -137,7 +150,7 @@ impl Element {
         into.push('<');
         into.push_str(&self.name);
         for (name, value) in &self.attributes {
-            let Written { value, .. } = Written::from((&**name, value.as_str()));
+            let Written { value, .. } = Written::from((&**name, &**value));
             for part in [" ", name, "=\"", &value, "\""] {
                 into.push_str(part);
             }
@@ -147,7 +160,7 @@ impl Element {
             return;
         }
         into.push('>');
-        into.push_str(&escape(self.text.as_str()));
+        into.push_str(&escape(&*self.text));
         for child in &self.children {
             child.write(into);
         }
@@ -161,40 +174,74 @@ fn malformed(_: &quick_xml::Error) -> DocumentError {
     DocumentError::Malformed
 }
 
-const fn refuse_second_root(root: Option<&Element>) -> Result<(), DocumentError> {
+const fn refuse_second_root(root: Option<&Element<'_>>) -> Result<(), DocumentError> {
     if root.is_some() { Err(DocumentError::AfterRoot) } else { Ok(()) }
 }
 
-fn element_of(start: &BytesStart<'_>) -> Result<Element, DocumentError> {
-    let mut element = Element::new(start.name().as_ref().to_owned());
-    for attribute in start.attributes() {
+/// The tag that was read last, as it stands in the text before `position`, without its brackets.
+fn tag_before<'text>(
+    text: &'text str,
+    position: u64,
+    tag: &BytesStart<'_>,
+    closing: &str,
+) -> Result<&'text str, DocumentError> {
+    let read = usize::try_from(position).ok().and_then(|position| text.get(..position));
+    let until = read.and_then(|read| read.strip_suffix(closing));
+    let from = until.and_then(|until| until.get(until.len().checked_sub(tag.len())?..));
+    from.filter(|found| **found == **tag).ok_or(DocumentError::Malformed)
+}
+
+fn element_of(tag: &str, name_len: usize) -> Result<Element<'_>, DocumentError> {
+    let mut element = Element::new(tag.get(..name_len).ok_or(DocumentError::Malformed)?);
+    let mut attributes = Attributes::new(tag, name_len);
+    // That no name stands twice is checked below, without a list of them.
+    attributes.with_checks(false);
+    for attribute in attributes {
         let attribute = attribute.map_err(|_| DocumentError::Malformed)?;
+        let name = attribute.key.into_inner();
+        if element.attribute(name).is_some() {
+            return Err(DocumentError::Malformed);
+        }
         if element.attributes.len() == MAX_ATTRIBUTES {
             return Err(DocumentError::TooManyAttributes);
         }
         let value = attribute
             .normalized_value(XmlVersion::Explicit1_0)
             .map_err(|_| DocumentError::UnknownEntity)?;
-        let name = attribute.key.as_ref().to_owned();
-        element.attributes.push((name.into(), value.into_owned()));
+        element.push(name.into(), value);
     }
     Ok(element)
 }
 
-fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
+fn close<'text>(
+    element: Element<'text>,
+    open: &mut [Element<'text>],
+    root: &mut Option<Element<'text>>,
+) {
     match open.last_mut() {
         Some(parent) => parent.children.push(element),
         None => *root = Some(element),
     }
 }
 
-fn character_data(text: &str, open: &mut [Element]) -> Result<(), DocumentError> {
+fn character_data<'text>(
+    text: Cow<'text, str>,
+    open: &mut [Element<'text>],
+) -> Result<(), DocumentError> {
     match open.last_mut() {
-        Some(element) => element.text.push_str(text),
+        Some(element) if element.text.is_empty() => element.text = text,
+        Some(element) => element.text.to_mut().push_str(&text),
         None if text.trim().is_empty() => {}
         None => return Err(DocumentError::AfterRoot),
     }
     Ok(())
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Result<char, DocumentError> {
@@ -257,6 +304,7 @@ mod tests {
             ("", DocumentError::Empty),
             ("<a>", DocumentError::Malformed),
             ("<a></b>", DocumentError::Malformed),
+            ("<a x='1' y='' x='2'/>", DocumentError::Malformed),
             ("<a/><b/>", DocumentError::AfterRoot),
             ("<a/>x", DocumentError::AfterRoot),
             ("<!DOCTYPE a><a/>", DocumentError::DocumentType),
@@ -271,7 +319,7 @@ mod tests {
         assert_eq!(Element::parse(&[0xff]), Err(DocumentError::NotUtf8));
     }
 
-    fn elements() -> impl Strategy<Value = Element> {
+    fn elements() -> impl Strategy<Value = Element<'static>> {
         let leaf = (
             "[a-zA-Z][a-z0-9]{0,6}",
             prop::collection::btree_map("[a-z]{1,6}", "[ -~äß]{0,12}", 0..4),
@@ -281,10 +329,10 @@ mod tests {
                 name: name.into(),
                 attributes: attributes
                     .into_iter()
-                    .map(|(name, value)| (name.into(), value))
+                    .map(|(name, value)| (name.into(), value.into()))
                     .collect(),
                 children: Vec::new(),
-                text,
+                text: text.into(),
             });
         leaf.prop_recursive(4, 16, 4, |inner| {
             ("[a-z]{1,6}", prop::collection::vec(inner, 0..4))
@@ -295,7 +343,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(element in elements()) {
-            prop_assert_eq!(Element::parse(&element.to_bytes()), Ok(element));
+            let bytes = element.to_bytes();
+            prop_assert_eq!(Element::parse(&bytes), Ok(element));
         }
 
         #[test]

@@ -31,6 +31,9 @@ use crate::lines::LineNumber;
 use crate::peer::Peer;
 use crate::server::Server;
 
+/// Events that an attempt usually leaves in the network's journal.
+const USUAL_JOURNAL: usize = 128;
+
 /// What a machine may use while it is turned: its host, the time, the log.
 pub(crate) struct Context<'turn> {
     pub(crate) now: Timestamp,
@@ -123,7 +126,7 @@ impl World {
             packet: Vec::new(),
             incidents: VecDeque::new(),
             steps: Vec::new(),
-            journal: Vec::new(),
+            journal: Vec::with_capacity(USUAL_JOURNAL),
             log,
             walk: None,
         }

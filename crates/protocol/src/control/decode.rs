@@ -4,6 +4,7 @@ use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 use core::time::Duration;
+use std::borrow::Cow;
 
 use simopen_packet::{SeqNumber, Ttl};
 
@@ -35,7 +36,7 @@ impl Message {
     }
 }
 
-fn request(root: &Element) -> Result<Request, ControlError> {
+fn request(root: &Element<'_>) -> Result<Request, ControlError> {
     let fields = Fields::of(root, "PBReq", root);
     let id = TransactionId(fields.value("ID")?);
     let action = match fields.text("Action")? {
@@ -64,23 +65,27 @@ fn request(root: &Element) -> Result<Request, ControlError> {
         }),
         "Outcome" => Action::Outcome(fields.outcome()?),
         "Ping" => Action::Ping,
-        _ => return Err(ControlError::UnknownAction(Head { attributes: root.attributes.clone() })),
+        _ => {
+            return Err(ControlError::UnknownAction(Head {
+                attributes: root.attributes.iter().map(kept).collect(),
+            }));
+        }
     };
-    Ok(Request { id, action, unknown: fields.unread().cloned().collect() })
+    Ok(Request { id, action, unknown: fields.unread().map(kept).collect() })
 }
 
-fn response(root: &Element) -> Result<Response, ControlError> {
+fn response(root: &Element<'_>) -> Result<Response, ControlError> {
     let fields = Fields::of(root, "PBResp", root);
     let error = fields.text("Error")?;
     let head = Head {
-        attributes: root.attributes.iter().filter(|(name, _)| name != "Error").cloned().collect(),
+        attributes: root.attributes.iter().filter(|(name, _)| name != "Error").map(kept).collect(),
     };
     let result =
         if error == "0" { Ok(reply(root, head.action())?) } else { Err(ErrorName(error.into())) };
     Ok(Response { head, result })
 }
 
-fn reply(root: &Element, action: Option<&str>) -> Result<Reply, ControlError> {
+fn reply(root: &Element<'_>, action: Option<&str>) -> Result<Reply, ControlError> {
     match action {
         Some("Login") => logged_in(root).map(Reply::LoggedIn),
         Some("Probe") => {
@@ -107,7 +112,7 @@ fn reply(root: &Element, action: Option<&str>) -> Result<Reply, ControlError> {
     }
 }
 
-fn logged_in(root: &Element) -> Result<LoggedIn, ControlError> {
+fn logged_in(root: &Element<'_>) -> Result<LoggedIn, ControlError> {
     let presences = root.children.iter().filter(|child| child.name == "PeerPresence");
     Ok(LoggedIn {
         peer: Fields::child(root, "Session")?.value("PeerID")?,
@@ -116,7 +121,7 @@ fn logged_in(root: &Element) -> Result<LoggedIn, ControlError> {
     })
 }
 
-fn notification(root: &Element) -> Result<Notification, ControlError> {
+fn notification(root: &Element<'_>) -> Result<Notification, ControlError> {
     if let Some(child) = root.child("ConnReq") {
         let fields = Fields::of(child, "ConnReq", root);
         return Ok(Notification::ConnectionRequest(ConnectionRequest {
@@ -136,7 +141,7 @@ fn notification(root: &Element) -> Result<Notification, ControlError> {
     fields.outcome().map(Notification::PeerOutcome)
 }
 
-fn presence(root: &Element, child: &Element) -> Result<Presence, ControlError> {
+fn presence(root: &Element<'_>, child: &Element<'_>) -> Result<Presence, ControlError> {
     let fields = Fields::of(child, "PeerPresence", root);
     Ok(Presence {
         peer: fields.value("PeerID")?,
@@ -147,9 +152,9 @@ fn presence(root: &Element, child: &Element) -> Result<Presence, ControlError> {
 
 /// One element's fields, with the words for an error.
 struct Fields<'a> {
-    element: &'a Element,
+    element: &'a Element<'a>,
     name: &'static str,
-    root: &'a Element,
+    root: &'a Element<'a>,
     /// The attributes that were read, one bit each, the first one lowest.
     read: Cell<u64>,
 }
@@ -158,18 +163,18 @@ struct Fields<'a> {
 const _: () = assert!(MAX_ATTRIBUTES <= u64::BITS as usize);
 
 impl<'a> Fields<'a> {
-    const fn of(element: &'a Element, name: &'static str, root: &'a Element) -> Self {
+    const fn of(element: &'a Element<'a>, name: &'static str, root: &'a Element<'a>) -> Self {
         Self { element, name, root, read: Cell::new(0) }
     }
 
-    fn child(root: &'a Element, name: &'static str) -> Result<Self, ControlError> {
+    fn child(root: &'a Element<'a>, name: &'static str) -> Result<Self, ControlError> {
         let element =
             root.child(name).ok_or_else(|| Self::of(root, "document", root).missing(name))?;
         Ok(Self::of(element, name, root))
     }
 
     fn missing(&self, what: &'static str) -> ControlError {
-        let head = Head { attributes: self.root.attributes.clone() };
+        let head = Head { attributes: self.root.attributes.iter().map(kept).collect() };
         ControlError::Missing { element: self.name, what, head }
     }
 
@@ -181,7 +186,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The attributes that nobody asked for.
-    fn unread(&self) -> impl Iterator<Item = &'a Attribute> {
+    fn unread(&self) -> impl Iterator<Item = &'a (Cow<'a, str>, Cow<'a, str>)> {
         let read = self.read.get();
         let numbered = self.element.attributes.iter().enumerate();
         numbered.filter(move |(place, _)| read >> place & 1 == 0).map(|(_, attribute)| attribute)
@@ -215,7 +220,7 @@ impl<'a> Fields<'a> {
     }
 
     fn token(&self, name: &'static str) -> Result<Token, ControlError> {
-        let text = self.element.child(name).map(|child| child.text.as_str());
+        let text = self.element.child(name).map(|child| &*child.text);
         text.and_then(|text| Token::parse(text).ok()).ok_or_else(|| self.missing(name))
     }
 
@@ -242,6 +247,10 @@ impl<'a> Fields<'a> {
         };
         Ok(Outcome { session: self.value("SessionID")?, state })
     }
+}
+
+fn kept((name, value): &(Cow<'_, str>, Cow<'_, str>)) -> Attribute {
+    (name.to_string().into(), value.to_string())
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {

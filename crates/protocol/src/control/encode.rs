@@ -25,7 +25,7 @@ impl Message {
 /// All attributes of a request, known and unknown: no secret is among them.
 pub(super) fn request_attributes(request: &Request) -> Vec<Attribute> {
     let head = Element::new("PBReq").with("Action", request.action.name()).with("ID", request.id.0);
-    let mut attributes = match &request.action {
+    let head = match &request.action {
         Action::Login(login) => head.with("UserID", &login.user),
         Action::Probe(probe) => {
             let head = head.with("PeerID", probe.peer).with("Port", probe.port);
@@ -48,15 +48,15 @@ pub(super) fn request_attributes(request: &Request) -> Vec<Attribute> {
         Action::Syn(report) => head.with("SessionID", report.session),
         Action::Outcome(outcome) => with_outcome(head, outcome),
         Action::Ping => head,
-    }
-    .attributes;
-    attributes.extend(request.unknown.iter().cloned());
-    attributes
+    };
+    let known = head.attributes.into_iter().map(|(name, value)| (name, value.into_owned()));
+    known.chain(request.unknown.iter().cloned()).collect()
 }
 
-fn request_element(request: &Request) -> Element {
+fn request_element(request: &Request) -> Element<'static> {
+    let attributes = request_attributes(request).into_iter();
     let mut element = Element::new("PBReq");
-    element.attributes = request_attributes(request);
+    element.attributes = attributes.map(|(name, value)| (name, value.into())).collect();
     match &request.action {
         Action::Login(login) => element.with_text_child("Secret", login.secret.reveal()),
         Action::Probe(probe) => element.with_text_child("Secret", probe.secret.reveal()),
@@ -67,10 +67,12 @@ fn request_element(request: &Request) -> Element {
     }
 }
 
-fn response_element(response: &Response) -> Element {
+fn response_element(response: &Response) -> Element<'_> {
     let error = response.result.as_ref().map_or_else(|name| name.0.as_str(), |_| "0");
     let mut element = Element::new("PBResp").with("Error", error);
-    element.attributes.extend(response.head.attributes.iter().cloned());
+    for (name, value) in &response.head.attributes {
+        element.push((&**name).into(), value.into());
+    }
     match &response.result {
         Ok(Reply::LoggedIn(login)) => with_login(element, login),
         Ok(Reply::Observed(observed)) => element.with_child(
@@ -81,7 +83,7 @@ fn response_element(response: &Response) -> Element {
     }
 }
 
-fn notification_element(notification: &Notification) -> Element {
+fn notification_element(notification: &Notification) -> Element<'static> {
     let child = match notification {
         Notification::ConnectionRequest(request) => connection_request(request),
         Notification::Presence(presence) => presence_element(presence),
@@ -90,21 +92,21 @@ fn notification_element(notification: &Notification) -> Element {
     Element::new("PBNotify").with_child(child)
 }
 
-fn with_login(element: Element, login: &LoggedIn) -> Element {
+fn with_login<'text>(element: Element<'text>, login: &LoggedIn) -> Element<'text> {
     let session = Element::new("Session").with("PeerID", login.peer);
     let element =
         element.with_child(session).with_text_child("ProbeSecret", login.probe_secret.reveal());
     login.online.iter().fold(element, |element, one| element.with_child(presence_element(one)))
 }
 
-fn presence_element(presence: &Presence) -> Element {
+fn presence_element(presence: &Presence) -> Element<'static> {
     Element::new("PeerPresence")
         .with("PeerID", presence.peer)
         .with("UserID", &presence.user)
         .with("Online", u8::from(presence.online))
 }
 
-fn with_accepted(element: Element, accepted: &Accepted) -> Element {
+fn with_accepted<'text>(element: Element<'text>, accepted: &Accepted) -> Element<'text> {
     let session = Element::new("Session")
         .with("SessionID", accepted.session)
         .with("PeerID", accepted.peer)
@@ -119,7 +121,7 @@ fn with_accepted(element: Element, accepted: &Accepted) -> Element {
     element.with_child(with_greetings(session, &accepted.greetings))
 }
 
-fn connection_request(request: &ConnectionRequest) -> Element {
+fn connection_request(request: &ConnectionRequest) -> Element<'static> {
     let element = Element::new("ConnReq")
         .with("SessionID", request.session)
         .with("PeerID", request.peer)
@@ -129,7 +131,7 @@ fn connection_request(request: &ConnectionRequest) -> Element {
     with_greetings(with_endpoint(element, request.endpoint), &request.greetings)
 }
 
-fn with_outcome(element: Element, outcome: &Outcome) -> Element {
+fn with_outcome<'text>(element: Element<'text>, outcome: &Outcome) -> Element<'text> {
     let element = element.with("SessionID", outcome.session);
     match outcome.state {
         OutcomeState::Confirmed => element.with("State", "confirmed"),
@@ -137,17 +139,17 @@ fn with_outcome(element: Element, outcome: &Outcome) -> Element {
     }
 }
 
-fn with_endpoint(element: Element, endpoint: SocketAddr) -> Element {
+fn with_endpoint<'text>(element: Element<'text>, endpoint: SocketAddr) -> Element<'text> {
     element.with("Address", endpoint.ip()).with("Port", endpoint.port())
 }
 
-fn with_greetings(element: Element, greetings: &Greetings) -> Element {
+fn with_greetings<'text>(element: Element<'text>, greetings: &Greetings) -> Element<'text> {
     element
         .with_text_child("OwnGreeting", greetings.own.reveal())
         .with_text_child("PeerGreeting", greetings.peer.reveal())
 }
 
-fn with_packet(element: Element, syn: Option<&SynBytes>) -> Element {
+fn with_packet<'text>(element: Element<'text>, syn: Option<&SynBytes>) -> Element<'text> {
     match syn {
         Some(syn) => element.with_text_child("Packet", hexadecimal(&syn.0)),
         None => element,
