@@ -19,7 +19,7 @@ use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::file::{Expected, Scenario};
 
 use self::compare::{Compared, Outcome, Surprise, compare};
-use self::conduct::{BRIEFLY, conduct};
+use self::conduct::conduct;
 use self::experiment::Experiment;
 use self::shrink::shrink;
 use crate::parallel::spread;
@@ -67,6 +67,12 @@ impl SearchSpec {
     #[must_use]
     pub fn draw(&self, nth: u64) -> Experiment {
         draw::draw(self, nth)
+    }
+
+    /// Makes an experiment: what comes of it comes of its scenario's file too.
+    #[must_use]
+    pub fn make(&self, experiment: &Experiment) -> Outcome {
+        conduct(experiment, self.stack, self.carriage, Detail::Outcome)
     }
 }
 
@@ -150,9 +156,7 @@ pub fn search(
     progress: &Progress,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Vec<(u64, Surprise)> {
-    search_by(spec, progress, goes_on, &|experiment| {
-        conduct(experiment, spec.stack, spec.carriage, BRIEFLY)
-    })
+    search_by(spec, progress, goes_on, &|experiment| spec.make(experiment))
 }
 
 /// The same with somebody else's experiments.

@@ -9,9 +9,6 @@ use crate::scenario_run::{Options, make};
 use crate::stack::Stack;
 use crate::trial::{Carriage, Detail, Violation};
 
-/// How much is told of an experiment: nothing that a search does not compare.
-pub(super) const BRIEFLY: Detail = Detail::Outcome;
-
 /// Makes an experiment.
 pub(super) fn conduct(
     experiment: &Experiment,
