@@ -36,7 +36,7 @@ fn spec(seed: u64, jobs: usize) -> MatrixSpec {
 }
 
 fn made(spec: &MatrixSpec) -> Outcome {
-    run(spec, &AtomicBool::new(false), &|_| ()).unwrap()
+    run(spec, &AtomicBool::new(false), &|_| ()).expect("it can be made")
 }
 
 #[test]
@@ -104,7 +104,8 @@ fn a_program_is_refused_by_its_name() {
 /// Runs an example, with every line of what happened.
 fn example(name: &str, seed: u64) -> Told {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name);
-    let scenario = Scenario::from_toml(name, &std::fs::read_to_string(path).unwrap()).unwrap();
+    let text = std::fs::read_to_string(path).expect("the example is there");
+    let scenario = Scenario::from_toml(name, &text).expect("the example is sound");
     let options = Options {
         seed,
         runs: None,
@@ -113,7 +114,8 @@ fn example(name: &str, seed: u64) -> Told {
         detail: Detail::Trace,
         command: String::new(),
     };
-    scenario_run::run(&scenario, &options, &AtomicBool::new(false), &|_, _| ()).unwrap()
+    let told = scenario_run::run(&scenario, &options, &AtomicBool::new(false), &|_, _| ());
+    told.expect("it can be run")
 }
 
 #[test]
