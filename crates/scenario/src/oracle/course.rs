@@ -43,7 +43,8 @@ pub(super) struct End {
     pub(super) connected: bool,
     /// Nobody can say whether bytes get through: one side takes the other's windows for a
     /// thousandth of what they are, so that they crawl (K42), or takes what it sends for old,
-    /// because a box shifts the timestamps of all but the forged SYN-ACK.
+    /// because a box shifts the timestamps of all but the forged SYN-ACK; or a box that moves
+    /// numbers has lost by how much.
     pub(super) doubtful: bool,
     pub(super) stop: Option<Stop>,
     /// What established each side; and whether the broker had sent it.
@@ -155,7 +156,9 @@ impl<'run> Course<'run> {
             let is_forged = matches!(self.by[party.index()], Some((_, true)));
             is_forged && self.gates[party.other().index()].shifts_timestamps()
         });
-        End { connected, doubtful: connected && (crawls || shifted), stop: self.stop, by: self.by }
+        let moved = self.gates.iter().any(|gate| gate.moved_numbers);
+        let doubtful = connected && (crawls || shifted || moved);
+        End { connected, doubtful, stop: self.stop, by: self.by }
     }
 
     fn handle(&mut self, event: Event) {

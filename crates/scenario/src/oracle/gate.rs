@@ -37,6 +37,8 @@ pub(super) struct Gate<'spec> {
     /// A stranger's SYN keeps its destination port from a mapping towards this endpoint.
     taken: Option<(Endpoint, Duration)>,
     luck: Luck,
+    /// A session began anew in its middle, and with it how much numbers are moved.
+    pub(super) moved_numbers: bool,
 }
 
 /// A mapping of the proven port.
@@ -69,6 +71,7 @@ impl<'spec> Gate<'spec> {
             sessions: Vec::new(),
             taken: None,
             luck,
+            moved_numbers: false,
         }
     }
 
@@ -145,6 +148,8 @@ impl<'spec> Gate<'spec> {
         let Some(own) = self.mapping_towards(segment.destination) else {
             return Fate::Dropped(Obstacle::Limit);
         };
+        self.moved_numbers |=
+            segment.kind != Kind::Syn && self.spec.rewriting.isn != IsnRewriting::Kept;
         let session = Session::new(self.spec, own, segment, Side::Inside, opened, self.luck, now);
         self.sessions.push(session);
         self.leaves(segment, own)

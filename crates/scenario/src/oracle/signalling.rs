@@ -63,6 +63,7 @@ pub(super) fn standing(spec: &MiddleboxSpec, technique: Technique) -> Standing {
     let meddles = spec.rewriting.syn_proxy != SynProxy::Off && technique != Technique::Direct;
     if evicts
         || meddles
+        || forgets_the_punch(spec, technique)
         || is_erratic(spec)
         || forgets(spec)
         || (most <= TO_THE_BROKER + SPARE && !is_full)
@@ -92,6 +93,14 @@ fn is_erratic(spec: &MiddleboxSpec) -> bool {
         && spec.invalid_outbound == InvalidOutbound::LeavesUntranslated
         && spec.rewriting.timestamps == TimestampRewriting::Rewritten
         && spec.tracking != TcpTracking::None
+}
+
+/// Whether the session of the SYN that opens the box may end while the listener's SYN-ACK, which
+/// counts from another number, is held against it: what the box makes of it is chance.
+fn forgets_the_punch(spec: &MiddleboxSpec, technique: Technique) -> bool {
+    technique == Technique::PunchAndListen
+        && spec.tracking == TcpTracking::Strict
+        && spec.timers.syn_sent < IDLE
 }
 
 /// How many ports a host has, where it has a block of them.
