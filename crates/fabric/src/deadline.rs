@@ -45,7 +45,12 @@ impl Deadlines {
     pub(crate) fn set(&mut self, source: u32, deadline: Option<Timestamp>) {
         let entry = |at: Timestamp| Entry::from(at.as_nanos()) << 32 | Entry::from(source);
         let mut place = self.nodes.len() / 2 + source as usize;
-        self.nodes[place] = deadline.map_or(NONE, entry);
+        let deadline = deadline.map_or(NONE, entry);
+        // A box that is passed seldom has another deadline afterwards.
+        if self.nodes[place] == deadline {
+            return;
+        }
+        self.nodes[place] = deadline;
         while place > 1 {
             place /= 2;
             self.nodes[place] = self.nodes[2 * place].min(self.nodes[2 * place + 1]);

@@ -186,6 +186,13 @@ impl Middlebox {
         self.answer_held(now);
     }
 
+    /// Whether [`Self::poll_transmit`] has a packet.
+    #[inline]
+    #[must_use]
+    pub fn has_packets(&self) -> bool {
+        self.answers.waiting() > 0
+    }
+
     /// Writes the next packet of the box's own into `buffer` and says on which side it leaves and
     /// how long it is. `buffer` needs [`crate::MAX_ANSWER_LEN`] bytes.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<(Side, usize)> {

@@ -186,6 +186,9 @@ impl Fabric {
     pub(super) fn settle_middlebox(&mut self, node: NodeId, at: Timestamp) {
         loop {
             let NodeState::Middlebox(hop) = &mut self.nodes[node.index()].state else { return };
+            if !hop.machine.has_packets() {
+                break;
+            }
             let mut packet = self.pool.take();
             let Some((side, len)) = hop.machine.poll_transmit(packet.as_mut_slice()) else {
                 self.pool.put(packet);
