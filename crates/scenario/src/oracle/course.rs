@@ -156,8 +156,8 @@ impl<'run> Course<'run> {
             let is_forged = matches!(self.by[party.index()], Some((_, true)));
             is_forged && self.gates[party.other().index()].shifts_timestamps()
         });
-        let moved = self.gates.iter().any(|gate| gate.moved_numbers);
-        let doubtful = connected && (crawls || shifted || moved);
+        let is_doubtful = self.gates.iter().any(|gate| gate.is_doubtful);
+        let doubtful = connected && (crawls || shifted || is_doubtful);
         End { connected, doubtful, stop: self.stop, by: self.by }
     }
 

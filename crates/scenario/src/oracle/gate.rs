@@ -37,8 +37,9 @@ pub(super) struct Gate<'spec> {
     /// A stranger's SYN keeps its destination port from a mapping towards this endpoint.
     taken: Option<(Endpoint, Duration)>,
     luck: Luck,
-    /// A session began anew in its middle, and with it how much numbers are moved.
-    pub(super) moved_numbers: bool,
+    /// Nobody can say what numbers come to: a session began anew in its middle, and with it by how
+    /// much they are moved; or a SACK block that another box had left wrong was answered.
+    pub(super) is_doubtful: bool,
 }
 
 /// A mapping of the proven port.
@@ -71,7 +72,7 @@ impl<'spec> Gate<'spec> {
             sessions: Vec::new(),
             taken: None,
             luck,
-            moved_numbers: false,
+            is_doubtful: false,
         }
     }
 
@@ -148,7 +149,7 @@ impl<'spec> Gate<'spec> {
         let Some(own) = self.mapping_towards(segment.destination) else {
             return Fate::Dropped(Obstacle::Limit);
         };
-        self.moved_numbers |=
+        self.is_doubtful |=
             segment.kind != Kind::Syn && self.spec.rewriting.isn != IsnRewriting::Kept;
         let session = Session::new(self.spec, own, segment, Side::Inside, opened, self.luck, now);
         self.sessions.push(session);
@@ -252,6 +253,7 @@ impl<'spec> Gate<'spec> {
             UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable | _ => None,
         };
         let Some(answer) = answer else { return Fate::Dropped(obstacle) };
+        self.is_doubtful |= segment.sack == Some(Sack::Wrong);
         self.believe(answer, segment.source, Side::Inside, now);
         Fate::Answered(answer, obstacle)
     }
