@@ -111,9 +111,7 @@ fn deciding(mut words: impl Iterator<Item = String>) -> impl Iterator<Item = Str
                 |name: &&str| word.strip_prefix(*name).is_some_and(|rest| rest.starts_with('='));
             if WITH_VALUE.contains(&word.as_str()) {
                 words.next();
-            } else if !is_short
-                && !ALONE.contains(&word.as_str())
-                && !WITH_VALUE.iter().any(joined)
+            } else if !is_short && !ALONE.contains(&word.as_str()) && !WITH_VALUE.iter().any(joined)
             {
                 return Some(word);
             }

@@ -27,12 +27,12 @@ async fn serve(mut stream: TcpStream, remote: SocketAddr) {
         while let Some(body) = decoder.poll_frame().unwrap() {
             let Message::Request(request) = Message::parse(&body).unwrap() else { return };
             let probe_secret = Token::from_random([3; 32]);
-            let reply = match request.action {
-                Action::Login(_) => {
-                    Reply::LoggedIn(LoggedIn { peer: PeerId(1), probe_secret, online: vec![] })
-                }
-                Action::Probe(_) => Reply::Observed(Observed { endpoint: remote, ttl: Ttl(64) }),
-                _ => return,
+            let reply = if let Action::Login(_) = request.action {
+                Reply::LoggedIn(LoggedIn { peer: PeerId(1), probe_secret, online: vec![] })
+            } else if let Action::Probe(_) = request.action {
+                Reply::Observed(Observed { endpoint: remote, ttl: Ttl(64) })
+            } else {
+                return;
             };
             let response = Message::Response(Response { head: request.head(), result: Ok(reply) });
             let mut wire = Vec::new();
