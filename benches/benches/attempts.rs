@@ -62,7 +62,10 @@ fn each_technique(criterion: &mut Criterion) {
         let opens = match technique {
             Technique::Direct => "no-box",
             Technique::ForgedSynAck(_) => "linux-masquerade-drop-input",
-            _ => "rfc5382-compliant",
+            Technique::SimultaneousOpen
+            | Technique::SimultaneousOpenLowTtl
+            | Technique::PunchAndListen
+            | _ => "rfc5382-compliant",
         };
         for (name, success) in [(opens, true), ("apd-mapping-random", false)] {
             for detail in [Detail::Outcome, Detail::Record] {
