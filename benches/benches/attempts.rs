@@ -59,13 +59,12 @@ fn each_technique(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("attempt");
     group.throughput(Throughput::Elements(1));
     for technique in Technique::ALL {
-        let opens = match technique {
-            Technique::Direct => "no-box",
-            Technique::ForgedSynAck(_) => "linux-masquerade-drop-input",
-            Technique::SimultaneousOpen
-            | Technique::SimultaneousOpenLowTtl
-            | Technique::PunchAndListen
-            | _ => "rfc5382-compliant",
+        let opens = if technique == Technique::Direct {
+            "no-box"
+        } else if technique.needs_forging() {
+            "linux-masquerade-drop-input"
+        } else {
+            "rfc5382-compliant"
         };
         for (name, success) in [(opens, true), ("apd-mapping-random", false)] {
             for detail in [Detail::Outcome, Detail::Record] {
