@@ -219,7 +219,7 @@ impl<'run> Course<'run> {
         let skew = self.conditions.skew_b;
         match self.technique {
             Technique::Direct => {
-                self.listen(Party::B);
+                self.listen(Party::B, skew);
                 self.say(Event::Accepts);
             }
             Technique::SimultaneousOpen | Technique::SimultaneousOpenLowTtl => {
@@ -242,7 +242,7 @@ impl<'run> Course<'run> {
         if self.technique == Technique::PunchAndListen && party == Party::B {
             let punch = self.hosts[place].segment(Kind::Syn, Endpoint::Observed);
             self.send(party, Segment { low_ttl: true, ..punch });
-            self.listen(party);
+            self.listen(party, Duration::ZERO);
             // The answers of a listener count from a number of its own.
             self.hosts[place].numbering = 1;
             return self.say(Event::Accepts);
@@ -264,10 +264,10 @@ impl<'run> Course<'run> {
     }
 
     /// Waits for the other side, which has its own patience, and tries a private endpoint first.
-    fn listen(&mut self, party: Party) {
+    fn listen(&mut self, party: Party, late: Duration) {
         self.hosts[party.index()].tcp = Tcp::Listening;
         let patience = 3 * self.both_round_trips() + 2 * HEAD_START + 4 * RETRANSMISSION;
-        self.later(patience, Event::GivesUp(party, Patience::Answer));
+        self.later(late + patience, Event::GivesUp(party, Patience::Answer));
     }
 
     /// Sends the own SYN for the nth time, as long as nothing has answered it.

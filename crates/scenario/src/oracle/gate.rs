@@ -38,7 +38,7 @@ pub(super) struct Gate<'spec> {
     taken: Option<(Endpoint, Duration)>,
     luck: Luck,
     /// Nobody can say what numbers come to: a session began anew in its middle, and with it by how
-    /// much they are moved; or a SACK block that another box had left wrong was answered.
+    /// much they are moved; or a SACK block came that another box had left wrong, and may be answered.
     pub(super) is_doubtful: bool,
 }
 
@@ -111,6 +111,11 @@ impl<'spec> Gate<'spec> {
         let Some(place) = found else {
             return self.stranger(segment, now);
         };
+        let answers = !matches!(
+            self.spec.unsolicited,
+            UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable
+        );
+        self.is_doubtful |= segment.sack == Some(Sack::Wrong) && answers;
         match self.sessions[place].follow(self.spec, segment, Side::Outside, now) {
             Followed::Invalid => self.answer(segment, Obstacle::Invalid, now),
             // Tracking has seen it all the same.
@@ -253,7 +258,6 @@ impl<'spec> Gate<'spec> {
             UnsolicitedSyn::Dropped | UnsolicitedSyn::HeldThenPortUnreachable | _ => None,
         };
         let Some(answer) = answer else { return Fate::Dropped(obstacle) };
-        self.is_doubtful |= segment.sack == Some(Sack::Wrong);
         self.believe(answer, segment.source, Side::Inside, now);
         Fate::Answered(answer, obstacle)
     }
