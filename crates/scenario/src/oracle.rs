@@ -69,6 +69,13 @@ pub fn predict(
     imagined.prediction()
 }
 
+/// Whether one of the boxes draws the endpoint for each destination, so that it may draw the one
+/// that the broker has seen once more: what must fail connects one time in thousands.
+#[must_use]
+pub fn draws_endpoints(boxes: [&MiddleboxSpec; 2]) -> bool {
+    boxes.into_iter().any(|spec| towards_peer(spec).among.is_some())
+}
+
 /// What is imagined again and again.
 struct Imagined<'cell> {
     boxes: [&'cell MiddleboxSpec; 2],

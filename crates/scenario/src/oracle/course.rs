@@ -284,7 +284,9 @@ impl<'run> Course<'run> {
         if nth > 0 && self.is_forged() {
             self.say(Event::Reports(party));
         }
-        let wait = RETRANSMISSION + GRAIN.mul_f64(self.chance.part());
+        // A peer that sends its own SYNs has a timer of its own, which is no kernel's.
+        let grain = if self.is_userspace() { Duration::ZERO } else { GRAIN };
+        let wait = RETRANSMISSION + grain.mul_f64(self.chance.part());
         if nth == 1 {
             let patience = wait + self.both_round_trips();
             self.later(patience, Event::GivesUp(party, Patience::Answer));

@@ -95,12 +95,18 @@ fn is_erratic(spec: &MiddleboxSpec) -> bool {
         && spec.tracking != TcpTracking::None
 }
 
-/// Whether the session of the SYN that opens the box may end while the listener's SYN-ACK, which
-/// counts from another number, is held against it: what the box makes of it is chance.
+/// Whether the session of the SYN that opens the box may end while callers are waited for. Where
+/// it has, another one is opened from outside, if the box lets strangers in; until then the
+/// listener's SYN-ACK, which counts from another number, is held against it: which comes first is
+/// chance.
 fn forgets_the_punch(spec: &MiddleboxSpec, technique: Technique) -> bool {
-    technique == Technique::PunchAndListen
-        && spec.tracking == TcpTracking::Strict
-        && spec.timers.syn_sent < IDLE
+    let lasts = match spec.tracking {
+        TcpTracking::Strict => spec.timers.syn_sent,
+        TcpTracking::Liberal | TcpTracking::None | _ => {
+            spec.timers.syn_sent.min(spec.timers.unacknowledged)
+        }
+    };
+    technique == Technique::PunchAndListen && lasts < IDLE
 }
 
 /// How many ports a host has, where it has a block of them.

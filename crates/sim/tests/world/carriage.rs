@@ -12,7 +12,7 @@ use crate::field::{LEG, run, run_with};
 fn cause(run: &Run) -> Option<&str> {
     match &run.record.outcome {
         Outcome::Failed { cause, .. } => Some(cause),
-        _ => None,
+        Outcome::Connected | _ => None,
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn run_with(cell: &Cell, seed: u64, change: impl FnOnce(&mut Trial)) 
     let mut trial = Trial::of_cell(cell).expect("a technique of this project");
     change(&mut trial);
     let star = Star::of_cell(cell, Executor::Model);
-    let network = star.network(&entropy_of(seed), Timestamp::ZERO).unwrap();
+    let network = star.network(&entropy_of(seed), Timestamp::ZERO).expect("links that can be");
     trial.make(network, seed)
 }
 

@@ -10,8 +10,8 @@ use simopen_sim::{Carriage, Detail, Stack};
 #[track_caller]
 fn assert_as_its_file_expects(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name);
-    let text = std::fs::read_to_string(path).unwrap();
-    let scenario = Scenario::from_toml(name, &text).unwrap();
+    let text = std::fs::read_to_string(path).expect("an example");
+    let scenario = Scenario::from_toml(name, &text).expect("a proper file");
     let options = Options {
         seed: 1,
         runs: Some(2),
@@ -20,7 +20,8 @@ fn assert_as_its_file_expects(name: &str) {
         detail: Detail::Timeline,
         command: String::new(),
     };
-    let told = run(&scenario, &options, &AtomicBool::new(false), &|_, _| ()).unwrap();
+    let told = run(&scenario, &options, &AtomicBool::new(false), &|_, _| ());
+    let told = told.expect("a network that can be");
     for one in &told.runs {
         assert_eq!(one.violations, [], "{name}: {}", one.label);
     }
