@@ -100,6 +100,8 @@ pub(super) struct Course<'run> {
     ended: bool,
     stop: Option<Stop>,
     by: [Option<(Kind, bool)>; 2],
+    /// How late all timers of kernels end, where they end alike, as a share of [`GRAIN`].
+    alike: Option<f64>,
 }
 
 impl<'run> Course<'run> {
@@ -108,9 +110,11 @@ impl<'run> Course<'run> {
         gates: [Gate<'run>; 2],
         forging: bool,
         conditions: &'run Conditions,
-        chance: Chance,
+        mut chance: Chance,
     ) -> Self {
+        let alike = (chance.part() < 0.5).then(|| chance.part());
         Self {
+            alike,
             technique,
             conditions,
             forging,
@@ -210,7 +214,12 @@ impl<'run> Course<'run> {
 
     /// What an attempt takes for twice a round trip between the two.
     fn both_round_trips(&self) -> Duration {
-        8 * self.to_broker() + GRANTED
+        let measured = |gate: &Gate<'_>| {
+            // The box answers the SYN to the broker by itself, and that is what the peer measures.
+            let way = if gate.dials_by_itself() { HOST_LINK_DELAY } else { self.to_broker() };
+            2 * way
+        };
+        2 * self.gates.iter().map(measured).sum::<Duration>() + GRANTED
     }
 
     // What the peers do.
@@ -285,8 +294,12 @@ impl<'run> Course<'run> {
             self.say(Event::Reports(party));
         }
         // A peer that sends its own SYNs has a timer of its own, which is no kernel's.
-        let grain = if self.is_userspace() { Duration::ZERO } else { GRAIN };
-        let wait = RETRANSMISSION + grain.mul_f64(self.chance.part());
+        let hesitation = match self.alike {
+            _ if self.is_userspace() => 0.0,
+            Some(alike) => alike,
+            None => self.chance.part(),
+        };
+        let wait = RETRANSMISSION + GRAIN.mul_f64(hesitation);
         if nth == 1 {
             let patience = wait + self.both_round_trips();
             self.later(patience, Event::GivesUp(party, Patience::Answer));

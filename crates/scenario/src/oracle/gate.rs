@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use simopen_nat::{
     EarlyPacket, Filtering, IcmpErrors, InboundBareSyn, InvalidOutbound, IsnRewriting, Mapping,
-    MidStream, MiddleboxSpec, OnIcmpError, OptionRewriting, PortOverloading, Role, TcpTracking,
-    TimestampRewriting, UnsolicitedSyn,
+    MidStream, MiddleboxSpec, OnIcmpError, OptionRewriting, PortOverloading, Role, SynProxy,
+    TcpTracking, TimestampRewriting, UnsolicitedSyn,
 };
 
 use super::obstacle::Obstacle;
@@ -126,6 +126,11 @@ impl<'spec> Gate<'spec> {
                 self.enters(segment)
             }
         }
+    }
+
+    /// Whether the box answers the inside host's SYNs and dials in its place.
+    pub(super) fn dials_by_itself(&self) -> bool {
+        self.spec.role != Role::Transparent && self.spec.rewriting.syn_proxy != SynProxy::Off
     }
 
     /// Whether the timestamps that pass are shifted, so that an echo which somebody else has made
