@@ -16,6 +16,7 @@ mod output;
 mod privilege;
 mod scenario;
 mod screen;
+mod sim_arguments;
 mod sim_explore;
 mod sim_matrix;
 mod sim_population;

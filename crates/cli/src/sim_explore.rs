@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +17,7 @@ use simopen_scenario::report::markup::plain;
 use simopen_sim::explore::{Breach, ExploreSpec, Explored, Script};
 
 use crate::interrupt::{INTERRUPTED, flag_on_interrupt};
+use crate::sim_arguments::ThreadArguments;
 use crate::{FAILED, matrix, output};
 
 /// What is explored where no boxes are named: a NAT that lets strangers in to a mapped port, one
@@ -56,10 +55,8 @@ pub(crate) struct SimExploreArguments {
     #[arg(long, value_name = "SCRIPT")]
     replay: Option<Script>,
 
-    /// Threads that make runs; as many as there are processors if not given. What comes of it
-    /// does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    jobs: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadArguments,
 
     /// Print one JSON object instead of the table.
     #[arg(long)]
@@ -108,14 +105,13 @@ fn spec(arguments: &SimExploreArguments) -> Result<ExploreSpec> {
     } else {
         matrix::boxes(&arguments.boxes, Executor::Model)?
     };
-    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
     Ok(ExploreSpec {
         techniques,
         boxes,
         deliveries: arguments.deliveries,
         faults: arguments.faults,
         seed: arguments.seed,
-        jobs: arguments.jobs.map_or_else(processors, |jobs| jobs as usize),
+        jobs: arguments.threads.count(),
     })
 }
 
@@ -233,7 +229,7 @@ mod tests {
             faults: 0,
             seed: 1,
             replay: None,
-            jobs: Some(1),
+            threads: ThreadArguments { jobs: Some(1) },
             json: false,
         })
         .unwrap()

@@ -1,8 +1,6 @@
 //! `simopen sim matrix`.
 
-use std::num::NonZero;
 use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,12 +13,12 @@ use simopen_scenario::report::grid::title;
 use simopen_scenario::report::markup::plain;
 use simopen_scenario::result::{CellResult, Kind, Results};
 use simopen_sim::matrix::{self, MatrixSpec, Progress};
-use simopen_sim::{Carriage, Stack};
 
 use crate::interrupt::flag_on_interrupt;
 use crate::live::Live;
 use crate::matrix::{OutputArguments, PlanArguments, boxes, exit_code};
 use crate::scenario::PROGRAM;
+use crate::sim_arguments::{ThreadArguments, WorldArguments};
 use crate::{FAILED, output};
 
 /// How many things that must never happen are spelt out.
@@ -31,19 +29,11 @@ pub(crate) struct SimMatrixArguments {
     #[command(flatten)]
     plan: PlanArguments,
 
-    /// Whose TCP the hosts have: linux or smoltcp.
-    #[arg(long, value_name = "STACK", default_value_t = Stack::Linux)]
-    host: Stack,
+    #[command(flatten)]
+    world: WorldArguments,
 
-    /// Let control documents go from machine to machine, in order, instead of as TCP's bytes
-    /// through the network.
-    #[arg(long)]
-    fast: bool,
-
-    /// Threads that make runs; as many as there are processors if not given. What comes of it
-    /// does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    jobs: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadArguments,
 
     #[command(flatten)]
     output: OutputArguments,
@@ -74,16 +64,15 @@ pub(crate) fn run(arguments: &SimMatrixArguments) -> Result<ExitCode> {
 fn spec(arguments: &SimMatrixArguments) -> Result<MatrixSpec> {
     let plan = &arguments.plan;
     let seed = plan.seed()?;
-    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
     Ok(MatrixSpec {
         boxes: boxes(&plan.boxes, Executor::Model)?,
         ways: plan.techniques.as_deref().map_or_else(|| Ok(default_matrix::ways()), ways)?,
         runs: plan.runs,
         seed,
         conditions: plan.conditions()?,
-        stack: arguments.host,
-        carriage: if arguments.fast { Carriage::Streams } else { Carriage::Bytes },
-        jobs: arguments.jobs.map_or_else(processors, |jobs| jobs as usize),
+        stack: arguments.world.host,
+        carriage: arguments.world.carriage(),
+        jobs: arguments.threads.count(),
         command: output::repeating_command_line(plan.seed, seed),
     })
 }

@@ -2,10 +2,8 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,10 +12,10 @@ use simopen_protocol::technique::Technique;
 use simopen_scenario::population::{BY_COST, DEFAULT, Frame, Population, Survey};
 use simopen_scenario::report::population;
 use simopen_sim::population::PopulationSpec;
-use simopen_sim::{Carriage, Stack};
 
 use crate::arguments::parse_delay;
 use crate::interrupt::{INTERRUPTED, flag_on_interrupt};
+use crate::sim_arguments::{ThreadArguments, WorldArguments};
 use crate::sim_matrix::{pace, tell_violations};
 use crate::{FAILED, output};
 
@@ -48,19 +46,11 @@ pub(crate) struct SimPopulationArguments {
     #[arg(long, value_name = "TIME", value_parser = parse_delay)]
     delay: Option<Duration>,
 
-    /// Whose TCP the hosts have: linux or smoltcp.
-    #[arg(long, value_name = "STACK", default_value_t = Stack::Linux)]
-    host: Stack,
+    #[command(flatten)]
+    world: WorldArguments,
 
-    /// Let control documents go from machine to machine, in order, instead of as TCP's bytes
-    /// through the network.
-    #[arg(long)]
-    fast: bool,
-
-    /// Threads that make runs; as many as there are processors if not given. What comes of it
-    /// does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    jobs: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadArguments,
 
     /// Write report.html, population.json and population.svg into DIR.
     #[arg(long, value_name = "DIR")]
@@ -108,15 +98,14 @@ pub(crate) fn run(arguments: &SimPopulationArguments) -> Result<ExitCode> {
 }
 
 fn spec(arguments: &SimPopulationArguments, techniques: Vec<Technique>) -> Result<PopulationSpec> {
-    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
     Ok(PopulationSpec {
         population: population_of(arguments)?,
         techniques,
         pairs: arguments.attempts,
         seed: arguments.seed.map_or_else(output::drawn_seed, Ok)?,
-        stack: arguments.host,
-        carriage: if arguments.fast { Carriage::Streams } else { Carriage::Bytes },
-        jobs: arguments.jobs.map_or_else(processors, |jobs| jobs as usize),
+        stack: arguments.world.host,
+        carriage: arguments.world.carriage(),
+        jobs: arguments.threads.count(),
     })
 }
 

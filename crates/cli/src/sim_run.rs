@@ -7,11 +7,12 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use simopen_scenario::report::markup::plain;
 use simopen_scenario::run::RunRecord;
+use simopen_sim::Detail;
 use simopen_sim::scenario_run::{Options, ScenarioError, Told, run as run_scenario};
-use simopen_sim::{Carriage, Detail, Stack};
 
 use crate::interrupt::{INTERRUPTED, flag_on_interrupt};
 use crate::scenario::{ScenarioArguments, read};
+use crate::sim_arguments::WorldArguments;
 use crate::{COULD_NOT_TRY, FAILED, output};
 
 #[derive(Debug, Args)]
@@ -24,14 +25,8 @@ pub(crate) struct SimRunArguments {
     #[arg(long, conflicts_with = "json")]
     trace: bool,
 
-    /// Whose TCP the hosts have: linux or smoltcp.
-    #[arg(long, value_name = "STACK", default_value_t = Stack::Linux)]
-    host: Stack,
-
-    /// Let control documents go from machine to machine, in order, instead of as TCP's bytes
-    /// through the network.
-    #[arg(long)]
-    fast: bool,
+    #[command(flatten)]
+    world: WorldArguments,
 }
 
 pub(crate) fn run(arguments: &SimRunArguments) -> Result<ExitCode> {
@@ -41,8 +36,8 @@ pub(crate) fn run(arguments: &SimRunArguments) -> Result<ExitCode> {
     let options = Options {
         seed,
         runs: what.runs,
-        stack: arguments.host,
-        carriage: if arguments.fast { Carriage::Streams } else { Carriage::Bytes },
+        stack: arguments.world.host,
+        carriage: arguments.world.carriage(),
         detail: if arguments.trace { Detail::Trace } else { Detail::Timeline },
         command: output::repeating_command_line(what.seed, seed),
     };

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -15,11 +14,12 @@ use clap::Args;
 use serde_json::json;
 use simopen_protocol::technique::Technique;
 use simopen_scenario::network::Executor;
+use simopen_sim::Stack;
 use simopen_sim::search::{Finding, Progress, SearchSpec, Tally, search, shrunk};
-use simopen_sim::{Carriage, Stack};
 
 use crate::interrupt::{INTERRUPTED, flag_on_interrupt};
 use crate::privilege::quoted;
+use crate::sim_arguments::{ThreadArguments, WorldArguments};
 use crate::{FAILED, matrix, output};
 
 /// Between two lines of progress, on a terminal and elsewhere.
@@ -40,14 +40,11 @@ pub(crate) struct SimSearchArguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Threads; as many as there are processors if not given. The draws do not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    jobs: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadArguments,
 
-    /// Carry control documents beside the network, as ordered streams: faster, and blind for what
-    /// the connections to the broker do.
-    #[arg(long)]
-    fast: bool,
+    #[command(flatten)]
+    world: WorldArguments,
 
     /// The techniques to draw from, with commas between; all if none is named.
     #[arg(long, value_name = "LIST")]
@@ -57,10 +54,6 @@ pub(crate) struct SimSearchArguments {
     /// presets. If none is named: presets, presets with axes turned, and any box there can be.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     boxes: Vec<String>,
-
-    /// Whose TCP the hosts have: linux or smoltcp.
-    #[arg(long, value_name = "STACK", default_value_t = Stack::Linux)]
-    host: Stack,
 
     /// Where the scenarios of what was found are written.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -114,13 +107,12 @@ fn spec(arguments: &SimSearchArguments, seed: u64) -> Result<SearchSpec> {
     } else {
         matrix::boxes(&arguments.boxes, Executor::Model)?
     };
-    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
     Ok(SearchSpec {
         techniques,
         boxes,
-        stack: arguments.host,
-        carriage: if arguments.fast { Carriage::Streams } else { Carriage::Bytes },
-        jobs: arguments.jobs.map_or_else(processors, |jobs| jobs as usize),
+        stack: arguments.world.host,
+        carriage: arguments.world.carriage(),
+        jobs: arguments.threads.count(),
         ..SearchSpec::new(seed)
     })
 }
@@ -248,11 +240,11 @@ impl Found {
     fn commands(&self, arguments: &SimSearchArguments) -> [String; 2] {
         let file = quoted(self.file.display().to_string());
         let seed = self.finding.experiment.seed;
-        let host = match arguments.host {
+        let host = match arguments.world.host {
             Stack::Linux => String::new(),
             other @ Stack::Smoltcp => format!(" --host {other}"),
         };
-        let fast = if arguments.fast { " --fast" } else { "" };
+        let fast = if arguments.world.fast { " --fast" } else { "" };
         [
             format!("simopen sim run {file} --seed {seed}{host}{fast} --trace"),
             format!("simopen lab run {file} --seed {seed}"),

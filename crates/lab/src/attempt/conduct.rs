@@ -16,6 +16,7 @@ use simopen_peer::{
 use simopen_protocol::identity::UserId;
 use simopen_protocol::token::Token;
 use simopen_scenario::judgement::Account;
+use simopen_scenario::oracle::BROKER_PORT;
 use simopen_server::broker::{Builder, Handle};
 use simopen_traversal::{Event, Failure};
 use tokio::sync::mpsc;
@@ -27,9 +28,6 @@ use crate::error::LabError;
 use crate::exchange::exchange;
 use crate::host::{Host, PORT, Spawned};
 use crate::topology::Topology;
-
-/// Where the broker listens.
-const BROKER_PORT: u16 = 7000;
 
 /// The users, whatever their hosts are called.
 const USERS: [&str; 2] = ["a", "b"];

@@ -18,6 +18,7 @@ use simopen_protocol::token::Token;
 use simopen_scenario::evidence::Evidence;
 use simopen_scenario::judgement::{Account, Story};
 use simopen_scenario::network::{Host as Placed, Layout, Network};
+use simopen_scenario::oracle::BROKER_PORT;
 use simopen_scenario::seed::entropy_of;
 
 use super::invariants;
@@ -27,9 +28,6 @@ use crate::host::Host;
 use crate::peer::{Connection, End, Peer, PeerConfig};
 use crate::server::Server;
 use crate::world::{Exchange, Exchanged, Log, Parts, Station, World};
-
-/// Where the broker listens.
-const BROKER_PORT: u16 = 7000;
 
 /// The users, whatever their hosts are called.
 const USERS: [&str; 2] = ["a", "b"];

@@ -10,7 +10,7 @@ fn established(technique: Technique, boxes: [&str; 2]) -> f64 {
     let run = run(&cell(technique, boxes), 7);
     assert!(run.record.is_success(), "{technique}: {:?}", run.record.outcome);
     assert_eq!(run.violations, [], "{technique}");
-    run.record.phases.established_ms.unwrap()
+    run.record.phases.established_ms.expect("it connected")
 }
 
 #[track_caller]
