@@ -8,6 +8,7 @@ use std::time::Duration;
 use simopen_device::clock::Clock;
 use simopen_fabric::GraphError;
 use simopen_packet::Timestamp;
+use simopen_peer::IcmpShield;
 use simopen_scenario::cell::Way;
 use simopen_scenario::file::{Attempt, Scenario, Tunnel, World};
 use simopen_scenario::incident;
@@ -22,6 +23,7 @@ use crate::cancel::Cancel;
 use crate::captures;
 use crate::error::LabError;
 use crate::exec::{ProgramTrial, Puncher};
+use crate::host::PORT;
 use crate::pump::{Packets, Report};
 use crate::topology::{RATED, Topology, TopologyOptions};
 
@@ -101,6 +103,7 @@ impl Run<'_> {
                     leg,
                     bound: leg / 4,
                     login_timeout: LOGIN,
+                    icmp_shield: IcmpShield::TunRoute { interface: PORT.into() },
                     start_skew: attempt.skew,
                     bytes: BYTES[0],
                     bytes_after_cut: BYTES[1],
