@@ -19,6 +19,8 @@ pub mod judgement;
 pub mod milliseconds;
 pub mod network;
 pub mod oracle;
+pub mod participants;
+pub mod pattern;
 pub mod population;
 pub mod prediction;
 pub mod report;

@@ -97,17 +97,22 @@ impl Results {
     ///
     /// Never: all keys are strings.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "serialization fails only on keys that are no strings")]
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("all keys are strings");
-        text.push('\n');
-        text
+        pretty(self)
     }
 
     /// The cells whose outcome contradicts their prediction.
     pub fn surprises(&self) -> impl Iterator<Item = &CellResult> {
         self.cells.iter().filter(|cell| cell.is_surprise())
     }
+}
+
+/// One JSON object on several lines, of what has no keys but strings.
+#[expect(clippy::expect_used, reason = "serialization fails only on keys that are no strings")]
+pub(crate) fn pretty(document: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("all keys are strings");
+    text.push('\n');
+    text
 }
 
 /// What makes a document a document of this kind.

@@ -20,6 +20,7 @@ use crate::oracle;
 use crate::prediction::{Expect, Prediction};
 use crate::result::{CellResult, PhaseQuantiles, Rate, Verdict};
 use crate::run::{Phases, RunRecord};
+use crate::seed::nth_seed;
 use crate::statistics::{Z_95, clopper_pearson, quantiles, wilson};
 
 /// How many more runs a cell gets after one that ended otherwise than it must.
@@ -60,11 +61,11 @@ pub fn seed_of(cell: &Cell, nth: u32, seed: u64) -> u64 {
 }
 
 fn seed_of_cell(cell: &Cell, seed: u64) -> u64 {
-    mixed(seed ^ fingerprint(cell))
+    nth_seed(seed ^ fingerprint(cell), 0)
 }
 
 const fn seed_of_slot(cell: u64, nth: u32) -> u64 {
-    mixed(cell ^ mixed(nth as u64))
+    nth_seed(cell ^ nth_seed(nth as u64, 0), 0)
 }
 
 /// How far a schedule has come, in slots.
@@ -369,12 +370,4 @@ fn fingerprint(cell: &Cell) -> u64 {
     document.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-/// Spreads the bits of a number over all of it (`SplitMix64`; Steele, Lea and Flood 2014).
-const fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -5,18 +5,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use simopen_broker::consent::ConsentPolicy;
-use simopen_broker::directory::{Directory, User};
-use simopen_broker::{Event as BrokerEvent, Forging};
+use simopen_broker::Event as BrokerEvent;
 use simopen_device::socket::listener_saving_syn;
 use simopen_packet::Timestamp;
 use simopen_peer::{
     ConnectError, Connection, Incoming, LoginError, Peer, PeerConfig, SynCaptureWay,
 };
-use simopen_protocol::identity::UserId;
-use simopen_protocol::token::Token;
 use simopen_scenario::judgement::Account;
 use simopen_scenario::oracle::BROKER_PORT;
+use simopen_scenario::participants::{PROOF, consent, directory, secret, user};
+use simopen_scenario::pattern::{HELD_BYTES, PATIENCE, STREAMS};
 use simopen_server::broker::{Builder, Handle};
 use simopen_traversal::{Event, Failure};
 use tokio::sync::mpsc;
@@ -28,20 +26,6 @@ use crate::error::LabError;
 use crate::exchange::exchange;
 use crate::host::{Host, PORT, Spawned};
 use crate::topology::Topology;
-
-/// The users, whatever their hosts are called.
-const USERS: [&str; 2] = ["a", "b"];
-
-/// Seeds of the two byte streams.
-const STREAMS: [u64; 2] = [0xa, 0xb];
-
-/// Bytes that go each way at the end of a hold, and how long they may take: longer than the first
-/// two retransmissions.
-const HELD_BYTES: usize = 16 * 1024;
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long a port may take to be proven to the broker once the login is done.
-const PROOF: Duration = Duration::from_secs(5);
 
 /// What the hosts have told.
 pub(super) struct Conducted {
@@ -243,24 +227,15 @@ async fn start_broker(
     trial: &Trial,
     topology: &Topology,
 ) -> Result<(Handle, BrokerEvents), LabError> {
-    let mut directory = Directory::default();
-    for place in 0..USERS.len() {
-        let communities = ["lab".to_owned()].into();
-        directory.insert(user(place), User { secret: secret(place), communities });
-    }
     let own = topology.layout().address(&trial.hosts[2])?;
-    let policy = ConsentPolicy {
-        forging: if trial.forging { Forging::Dangerous } else { Forging::Withheld },
-        own: vec![own],
-        networks: Vec::new(),
-    };
+    let policy = consent(trial.forging, own);
     let clock = topology.clock();
     let events = BrokerEvents::default();
     let sink = Arc::clone(&events);
     let started = named(topology, &trial.hosts[2])?.spawn(move || async move {
         let listener = listener_saving_syn(SocketAddr::new(own, BROKER_PORT))?;
         let builder =
-            Builder::new(directory).listen(listener).consent(policy).clock(clock).observe(
+            Builder::new(directory()).listen(listener).consent(policy).clock(clock).observe(
                 Box::new(move |event| {
                     sink.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
                 }),
@@ -323,12 +298,4 @@ fn ends<'lab>(trial: &Trial, topology: &'lab Topology) -> Result<[&'lab Host; 2]
 
 fn named<'lab>(topology: &'lab Topology, name: &str) -> Result<&'lab Host, LabError> {
     topology.host(name).ok_or_else(|| LabError::NoSuchHost(name.to_owned()))
-}
-
-fn user(place: usize) -> UserId {
-    UserId::new(USERS[place]).expect("the users' names are proper names")
-}
-
-fn secret(place: usize) -> Token {
-    Token::from_random([USERS[place].as_bytes()[0]; 32])
 }

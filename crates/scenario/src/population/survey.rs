@@ -16,6 +16,7 @@ use crate::conditions::Conditions;
 use crate::oracle;
 use crate::prediction::Expect;
 use crate::result::Rate;
+use crate::result::pretty;
 use crate::statistics::{Quantiles, quantiles};
 
 /// What `schema` says in every document of this kind.
@@ -185,11 +186,8 @@ impl Survey {
     ///
     /// Never: all keys are strings.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "serialization fails only on keys that are no strings")]
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("all keys are strings");
-        text.push('\n');
-        text
+        pretty(self)
     }
 }
 

@@ -8,17 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use simopen_broker::consent::ConsentPolicy;
-use simopen_broker::directory::{Directory, User};
-use simopen_broker::{Broker, BrokerConfig, Forging};
+use simopen_broker::{Broker, BrokerConfig};
 use simopen_fabric::Fabric;
 use simopen_packet::{Entropy, Timestamp};
-use simopen_protocol::identity::UserId;
-use simopen_protocol::token::Token;
 use simopen_scenario::evidence::Evidence;
 use simopen_scenario::judgement::{Account, Story};
 use simopen_scenario::network::{Host as Placed, Layout, Network};
 use simopen_scenario::oracle::BROKER_PORT;
+use simopen_scenario::participants::{PROOF, consent, directory, secret, user};
+use simopen_scenario::pattern::{HELD_BYTES, PATIENCE, STREAMS};
 use simopen_scenario::seed::entropy_of;
 
 use super::invariants;
@@ -28,20 +26,6 @@ use crate::host::Host;
 use crate::peer::{Connection, End, Peer, PeerConfig};
 use crate::server::Server;
 use crate::world::{Exchange, Exchanged, Log, Parts, Station, World};
-
-/// The users, whatever their hosts are called.
-const USERS: [&str; 2] = ["a", "b"];
-
-/// Seeds of the two byte streams.
-const STREAMS: [u64; 2] = [0xa, 0xb];
-
-/// Bytes that go each way at the end of a hold, and how long they may take: longer than the first
-/// two retransmissions.
-const HELD_BYTES: usize = 16 * 1024;
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long a port may take to be proven to the broker once the login is done.
-const PROOF: Duration = Duration::from_secs(5);
 
 /// How long an attempt may take, beside ten round trips of each side to the broker: every wait of
 /// an attempt is a few seconds and at most as many of those.
@@ -297,18 +281,8 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
 }
 
 fn machine(trial: &Trial, own: IpAddr, seed: u64) -> Broker {
-    let mut directory = Directory::default();
-    for place in 0..USERS.len() {
-        let communities = ["sim".to_owned()].into();
-        directory.insert(user(place), User { secret: secret(place), communities });
-    }
-    let consent = ConsentPolicy {
-        forging: if trial.forging { Forging::Dangerous } else { Forging::Withheld },
-        own: vec![own],
-        networks: Vec::new(),
-    };
-    let config = BrokerConfig { consent, arrival: trial.arrival };
-    Broker::new(config, directory, chance(seed, Whose::Broker, 0))
+    let config = BrokerConfig { consent: consent(trial.forging, own), arrival: trial.arrival };
+    Broker::new(config, directory(), chance(seed, Whose::Broker, 0))
 }
 
 fn first_address(host: &Placed) -> IpAddr {
@@ -336,12 +310,4 @@ fn chance(seed: u64, whose: Whose, number: usize) -> Entropy {
     bytes[31] ^= whose as u8;
     bytes[30] ^= u8::try_from(number).unwrap_or(u8::MAX);
     Entropy::new(bytes)
-}
-
-fn user(place: usize) -> UserId {
-    UserId::new(USERS[place]).expect("the users' names are proper names")
-}
-
-fn secret(place: usize) -> Token {
-    Token::from_random([USERS[place].as_bytes()[0]; 32])
 }

@@ -1,6 +1,7 @@
 //! Bytes both ways at once, every one of them compared.
 
 use simopen_packet::Timestamp;
+use simopen_scenario::pattern::Pattern;
 
 use crate::host::{Host, SocketId};
 
@@ -105,58 +106,5 @@ impl Exchange {
         } else {
             self.state = Exchanged::Differs;
         }
-    }
-}
-
-/// Bytes of a pattern that are made and compared at a time.
-const BLOCK: usize = 128;
-
-/// A repeatable stream of bytes (SplitMix64).
-#[derive(Debug)]
-struct Pattern {
-    state: u64,
-    bytes: [u8; BLOCK],
-    used: usize,
-}
-
-impl Pattern {
-    const fn new(seed: u64) -> Self {
-        Self { state: seed, bytes: [0; BLOCK], used: BLOCK }
-    }
-
-    /// Adds the next `length` bytes.
-    fn fill(&mut self, mut length: usize, into: &mut Vec<u8>) {
-        while length > 0 {
-            let ready = self.ready(length);
-            into.extend_from_slice(ready);
-            length -= ready.len();
-        }
-    }
-
-    /// Whether these are the next bytes.
-    fn presents(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            let ready = self.ready(bytes.len());
-            let Some(rest) = bytes.strip_prefix(ready) else { return false };
-            bytes = rest;
-        }
-        true
-    }
-
-    /// The next bytes that are made, at least one and at most `most`.
-    fn ready(&mut self, most: usize) -> &[u8] {
-        if self.used == self.bytes.len() {
-            for number in self.bytes.as_chunks_mut().0 {
-                self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut mixed = self.state;
-                mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-                *number = (mixed ^ mixed >> 31).to_be_bytes();
-            }
-            self.used = 0;
-        }
-        let begin = self.used;
-        self.used = self.bytes.len().min(begin + most);
-        &self.bytes[begin..self.used]
     }
 }
