@@ -232,7 +232,7 @@ impl Broker {
 
     /// Tells the members of common communities, and nobody else.
     fn announce(&mut self, peer: PeerId, of: &Peer, online: bool) {
-        let presence = Presence { peer, user: of.user.clone(), online };
+        let presence = Presence { peer, user: of.user.clone(), device: None, online };
         for other in self.companions(peer, of) {
             self.notify(other, Notification::Presence(presence.clone()));
         }

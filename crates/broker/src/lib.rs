@@ -16,7 +16,7 @@
 //! ```
 //! use simopen_broker::{Broker, BrokerConfig, LinkId, LinkOrigin, Transmit, directory::{Directory, User}};
 //! use simopen_packet::{Entropy, Timestamp};
-//! use simopen_protocol::{control::{Action, Login, Message, Request, TransactionId}, identity::UserId, token::Token};
+//! use simopen_protocol::{control::{Action, Login, Message, Reachable, Request, TransactionId}, identity::UserId, token::Token};
 //!
 //! let alice = UserId::new("alice").unwrap();
 //! let secret = Token::from_random([7; 32]);
@@ -27,7 +27,7 @@
 //! let now = Timestamp::ZERO;
 //! let origin = LinkOrigin { remote: "198.51.100.7:4000".parse().unwrap(), syn: None };
 //! broker.handle_link(LinkId(1), origin, now);
-//! broker.handle_request(LinkId(1), Request::new(TransactionId(1), Action::Login(Login { user: alice, secret })), now);
+//! broker.handle_request(LinkId(1), Request::new(TransactionId(1), Action::Login(Login { user: alice, secret: Some(secret), reachable: Reachable::Yes })), now);
 //!
 //! let Some(Transmit::Message(LinkId(1), Message::Response(response))) = broker.poll_transmit() else { panic!() };
 //! assert!(response.result.is_ok());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use simopen_device::gateway::{default_gateway_v4, default_gateway_v6};
 use simopen_device::handover::own_window_scale;
 use simopen_packet::{Entropy, Timestamp};
-use simopen_protocol::control::{ConnectionRequest, Login};
+use simopen_protocol::control::{ConnectionRequest, Login, Reachable};
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
 use simopen_protocol::technique::Technique;
 use simopen_traversal::{Attempt, AttemptConfig, Event, FromBroker, Role, SynTemplate};
@@ -97,7 +97,11 @@ impl Peer {
     /// [`PeerConfig::login_timeout`], or refuses.
     pub async fn login(config: PeerConfig) -> Result<(Self, Incoming), LoginError> {
         let (asked, requests) = mpsc::channel(BACKLOG);
-        let login = Login { user: config.user.clone(), secret: config.secret };
+        let login = Login {
+            user: config.user.clone(),
+            secret: Some(config.secret),
+            reachable: Reachable::Yes,
+        };
         let (broker, waited) = (config.broker, config.login_timeout);
         let (link, logged_in) = tokio::time::timeout(waited, Link::open(broker, login, asked))
             .await

@@ -184,7 +184,14 @@ async fn prove(prober: Prober) -> Result<Port, ProbeError> {
             let proven = ProvenPort { local, observed: observed.endpoint, ttl: observed.ttl, at };
             Ok(Port { proven, probe: wire.stream })
         }
-        Ok(Reply::LoggedIn(_) | Reply::Accepted(_) | Reply::Done) => Err(ProbeError::Lost),
+        Ok(
+            Reply::LoggedIn(_)
+            | Reply::Accepted(_)
+            | Reply::Joined(_)
+            | Reply::Certified(_)
+            | Reply::NoteKept(_)
+            | Reply::Done,
+        ) => Err(ProbeError::Lost),
         Err(name) if name.cause() == Cause::Unspecified => Err(ProbeError::Refused(name.0)),
         Err(name) => Err(ProbeError::Refused(name.cause().sentence().into())),
     }

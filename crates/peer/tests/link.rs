@@ -28,7 +28,12 @@ async fn serve(mut stream: TcpStream, remote: SocketAddr) {
             let Message::Request(request) = Message::parse(&body).unwrap() else { return };
             let probe_secret = Token::from_random([3; 32]);
             let reply = if let Action::Login(_) = request.action {
-                Reply::LoggedIn(LoggedIn { peer: PeerId(1), probe_secret, online: vec![] })
+                Reply::LoggedIn(LoggedIn {
+                    peer: PeerId(1),
+                    probe_secret,
+                    alive: None,
+                    online: vec![],
+                })
             } else if let Action::Probe(_) = request.action {
                 Reply::Observed(Observed { endpoint: remote, ttl: Ttl(64) })
             } else {

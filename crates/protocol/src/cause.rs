@@ -58,6 +58,16 @@ causes! {
     TcpAo = "tcp-ao", "a SYN is signed with TCP-AO, which cannot be answered in another's name";
     /// A consent rule forbids the packet or the target.
     ConsentRefused = "consent-refused", "a consent rule forbids it";
+    /// The broker has no relay, or it does not answer.
+    NoRelay = "no-relay", "the broker has no relay that answers";
+    /// The relay could not be reached, neither straight nor through a proxy.
+    RelayUnreachable = "relay-unreachable", "the relay could not be reached";
+    /// An HTTP proxy on the way refused; its own words are in the log of that side.
+    ProxyRefused = "proxy-refused", "the HTTP proxy on the way refused";
+    /// The relay closed without joining the two sides: the value was too late, or used.
+    NotPaired = "not-paired", "the relay closed before the other side had come";
+    /// The user or the device was revoked.
+    Revoked = "revoked", "the user or the device was revoked";
     /// The other side declined.
     Declined = "declined", "the other side declined";
     /// The broker or the other side did not say what it had to say in time.

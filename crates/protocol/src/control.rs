@@ -4,8 +4,11 @@
 //! request's attributes repeated (¶147), and sends `<PBNotify>` on its own account (¶150).
 //! Secrets travel in child elements, never in attributes.
 
+mod account;
+mod community;
 mod decode;
 mod encode;
+mod meeting;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -16,9 +19,19 @@ use thiserror::Error;
 use crate::cause::Cause;
 use crate::document::{Attribute, DocumentError};
 use crate::greeting::Greetings;
-use crate::identity::{PeerId, SessionId, UserId};
+use crate::identity::{DeviceName, NoteId, PeerId, SessionId, UserId};
 use crate::technique::Technique;
 use crate::token::Token;
+
+pub use self::account::{
+    Certificate, Join, Joined, KeyFingerprint, LoggedIn, Login, MAX_CERTIFICATE_BYTES,
+    MAX_KEY_BYTES, PublicKey, Reachable,
+};
+pub use self::community::{
+    MAX_NOTE_BYTES, MAX_SUBJECT_BYTES, Member, Note, NoteSend, PAGE, Recipient, Share, ShareId,
+    Team, TeamId, TeamMember,
+};
+pub use self::meeting::{Destination, MAX_RELAY_ADDRESSES, Meeting, Proxy};
 
 /// One document on a control link.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,6 +91,32 @@ pub enum Action {
     Outcome(Outcome),
     /// Measures the round trip and shows that the link lives.
     Ping,
+    /// Makes this device a user's, by an invitation.
+    Join(Join),
+    /// Ends the session on this link in good order.
+    Logout,
+    /// Asks for a new certificate for the key that this device has.
+    Certificate,
+    /// Broker to relay: two values that will be presented (seed 001 ¶177).
+    Proxy(Proxy),
+    /// Broker to relay: this pair is to end.
+    ProxyEnd(SessionId),
+    /// Sends a note (¶136).
+    NoteSend(NoteSend),
+    /// Deletes a note for the user who asks; others who got it keep it.
+    NoteDelete(NoteId),
+    /// Makes a team whose owner is the user who asks (¶126).
+    TeamCreate(TeamId),
+    /// Ends a team; its owner's.
+    TeamDelete(TeamId),
+    /// Adds a member; the owner's.
+    TeamAdd(TeamMember),
+    /// Removes a member; the owner's, or that of the member itself.
+    TeamRemove(TeamMember),
+    /// Announces a share (¶126-129).
+    ShareAdd(ShareId),
+    /// Withdraws it.
+    ShareDrop(ShareId),
 }
 
 impl Action {
@@ -92,17 +131,21 @@ impl Action {
             Self::Syn(_) => "Syn",
             Self::Outcome(_) => "Outcome",
             Self::Ping => "Ping",
+            Self::Join(_) => "Join",
+            Self::Logout => "Logout",
+            Self::Certificate => "Certificate",
+            Self::Proxy(_) => "Proxy",
+            Self::ProxyEnd(_) => "ProxyEnd",
+            Self::NoteSend(_) => "NoteSend",
+            Self::NoteDelete(_) => "NoteDelete",
+            Self::TeamCreate(_) => "TeamCreate",
+            Self::TeamDelete(_) => "TeamDelete",
+            Self::TeamAdd(_) => "TeamAdd",
+            Self::TeamRemove(_) => "TeamRemove",
+            Self::ShareAdd(_) => "ShareAdd",
+            Self::ShareDrop(_) => "ShareDrop",
         }
     }
-}
-
-/// Opens a session on this link.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Login {
-    /// Who logs in.
-    pub user: UserId,
-    /// What only that user and the broker know.
-    pub secret: Token,
 }
 
 /// Proves an endpoint: sent as the first request on a connection opened *from the local port that
@@ -126,9 +169,12 @@ pub struct Probe {
 pub struct Connect {
     /// Whom to reach.
     pub to: UserId,
+    /// Which of that user's devices; without it the one that logged in last.
+    pub device: Option<DeviceName>,
     /// How.
     pub technique: Technique,
-    /// The originator's local port, proven before (PA in seed 001 ¶167).
+    /// The originator's local port, proven before (PA in seed 001 ¶167); 0 where both meet at a
+    /// relay.
     pub port: u16,
     /// The whole initial SYN that the originator commits to, where it makes its own.
     pub syn: Option<SynBytes>,
@@ -139,7 +185,8 @@ pub struct Connect {
 pub struct Accept {
     /// Which request.
     pub session: SessionId,
-    /// The responder's local port, proven before (PB in seed 001 ¶168).
+    /// The responder's local port, proven before (PB in seed 001 ¶168); 0 where both meet at a
+    /// relay.
     pub port: u16,
     /// The responder's initial SYN, where it is out already.
     pub syn: Option<SynBytes>,
@@ -243,19 +290,14 @@ pub enum Reply {
     Observed(Observed),
     /// To `Connect`: the acknowledgement (seed 001 ¶168).
     Accepted(Accepted),
+    /// To `Join`.
+    Joined(Joined),
+    /// To `Certificate`. The machine leaves it out, the service that signs puts it in.
+    Certified(Option<Certificate>),
+    /// To `NoteSend`: it is kept.
+    NoteKept(NoteId),
     /// To every other action.
     Done,
-}
-
-/// The session that a login opened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LoggedIn {
-    /// This device's number until it logs out.
-    pub peer: PeerId,
-    /// Ties probe connections to this session.
-    pub probe_secret: Token,
-    /// Who of the common communities is online.
-    pub online: Vec<Presence>,
 }
 
 /// A peer that came or went.
@@ -265,6 +307,8 @@ pub struct Presence {
     pub peer: PeerId,
     /// Whose it is.
     pub user: UserId,
+    /// What the user calls it, where it joined under a name.
+    pub device: Option<DeviceName>,
     /// Whether it is there.
     pub online: bool,
 }
@@ -285,8 +329,10 @@ pub struct Accepted {
     pub session: SessionId,
     /// The responder.
     pub peer: PeerId,
-    /// The responder's endpoint as the broker observed it.
-    pub endpoint: SocketAddr,
+    /// What its user calls it, where it joined under a name.
+    pub device: Option<DeviceName>,
+    /// Where it is reached.
+    pub destination: Destination,
     /// The responder's round trip to the broker.
     pub round_trip: Duration,
     /// What the two sides say first.
@@ -294,6 +340,9 @@ pub struct Accepted {
     /// The responder's endpoint in its own network: only where both peers have the same observed
     /// public address, and so perhaps one network.
     pub private: Option<SocketAddr>,
+    /// By what this side shows on the connection who it is: good for ten minutes at most. The
+    /// machine leaves it out, the service that signs puts it in.
+    pub certificate: Option<Certificate>,
 }
 
 /// `<PBNotify>`: one change that the broker tells of.
@@ -306,6 +355,38 @@ pub enum Notification {
     Presence(Presence),
     /// What became of a session on the other side.
     PeerOutcome(Outcome),
+    /// Who is in a common community; one by one after the login, then what changes.
+    Member(Member),
+    /// A team that the user is in, new or changed.
+    Team(Team),
+    /// A team that is no more, or that the user is no longer in.
+    DropTeam(TeamId),
+    /// A share that is available to the user (seed 001 ¶150).
+    AddShare(Share),
+    /// A share that is no longer available.
+    DropShare(Share),
+    /// A note for the user.
+    Note(Note),
+    /// A note that was deleted by another device of the user.
+    DropNote(NoteId),
+    /// A user's device may no longer be talked to: links to it are to be closed.
+    Revoked {
+        /// The device, as it was known while online.
+        peer: PeerId,
+        /// Whose it is.
+        user: UserId,
+    },
+    /// The broker goes away for a while; the link will end.
+    Restarting {
+        /// When it is to be tried again, in whole seconds.
+        within: Duration,
+    },
+    /// Is anybody there? Any request answers it, a `Ping` at best (seed 004).
+    Verify,
+    /// All that there was to be told after the login has been told.
+    Listed,
+    /// Several of them, none of this kind, at most [`PAGE`].
+    Several(Vec<Notification>),
 }
 
 /// Somebody asks for a connection.
@@ -317,14 +398,19 @@ pub struct ConnectionRequest {
     pub peer: PeerId,
     /// The originator.
     pub user: UserId,
+    /// What the originator's user calls that device, where it joined under a name.
+    pub device: Option<DeviceName>,
     /// How to connect.
     pub technique: Technique,
-    /// The originator's endpoint as the broker observed it.
-    pub endpoint: SocketAddr,
+    /// Where the originator is reached.
+    pub destination: Destination,
     /// The originator's round trip to the broker, so that both can dial at one moment.
     pub round_trip: Duration,
     /// What the two sides say first.
     pub greetings: Greetings,
+    /// By what this side shows on the connection who it is: good for ten minutes at most. The
+    /// machine leaves it out, the service that signs puts it in.
+    pub certificate: Option<Certificate>,
 }
 
 /// Why a document is no message.

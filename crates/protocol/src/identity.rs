@@ -5,43 +5,75 @@ use core::str::FromStr;
 
 use thiserror::Error;
 
-/// The longest user or community name, in bytes.
+/// The longest name, in bytes.
 pub const MAX_NAME_LEN: usize = 64;
 
-/// A user's name: 1 to 64 bytes of letters, digits, `-`, `_` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(String);
+macro_rules! name_identity {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
 
-impl UserId {
-    /// A user's name.
-    ///
-    /// # Errors
-    ///
-    /// [`IdentityError`] when it is empty, too long or has another character.
-    pub fn new(name: &str) -> Result<Self, IdentityError> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.is_empty() || name.len() > MAX_NAME_LEN || !name.bytes().all(allowed) {
-            return Err(IdentityError);
+        impl $name {
+            /// A name.
+            ///
+            /// # Errors
+            ///
+            /// [`IdentityError`] when it is empty, too long or has another character.
+            pub fn new(name: &str) -> Result<Self, IdentityError> {
+                if is_name(name) { Ok(Self(name.into())) } else { Err(IdentityError) }
+            }
+
+            /// The name.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-        Ok(Self(name.into()))
-    }
 
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.pad(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdentityError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::new(text)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for UserId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
+name_identity! {
+    /// A user's name: 1 to 64 bytes of letters, digits, `-`, `_` and `.`.
+    UserId,
+    /// What a user calls one of the own devices; the same letters.
+    DeviceName,
+    /// A community's name; the same letters.
+    CommunityName,
+    /// A team's name in its community; the same letters.
+    TeamName,
+    /// What a peer calls something that it shares; the same letters.
+    ShareName,
+    /// What a broker calls itself; the same letters.
+    BrokerName,
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.len() <= MAX_NAME_LEN && name.bytes().all(allowed)
 }
 
 /// One logged-in device of a user. A user may be logged in from several at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
+
+/// One note, as the broker counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NoteId(pub u64);
 
 /// One attempt to connect two peers, as the broker counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +97,7 @@ macro_rules! number_identity {
     )*};
 }
 
-number_identity!(PeerId, SessionId);
+number_identity!(PeerId, SessionId, NoteId);
 
 /// A text that is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

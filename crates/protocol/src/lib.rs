@@ -4,18 +4,23 @@
 //! * [`document`] — the strict XML inside a frame, with its limits;
 //! * [`control`] — what those documents mean between a peer and the broker (seed 001 ¶144-150);
 //! * [`token`] — one-time random values, [`greeting`] — the first bytes on an opened connection;
-//! * [`identity`], [`technique`], [`cause`] — the names that appear in all of them.
+//! * [`invitation`] — the line by which a device joins;
+//! * [`identity`], [`address`], [`technique`], [`cause`] — the names that appear in all of them.
 //!
 //! What it is not: there is no state here beyond a half-received frame, no clock, no socket, and
 //! no judgement about who may say what. That is the broker's.
 //!
 //! ```
-//! use simopen_protocol::control::{Action, Login, Message, Request, TransactionId};
+//! use simopen_protocol::control::{Action, Login, Message, Reachable, Request, TransactionId};
 //! use simopen_protocol::{frame, identity::UserId, token::Token};
 //!
 //! let login = Request::new(
 //!     TransactionId(7),
-//!     Action::Login(Login { user: UserId::new("alice").unwrap(), secret: Token::from_random([9; 32]) }),
+//!     Action::Login(Login {
+//!         user: UserId::new("alice").unwrap(),
+//!         secret: Some(Token::from_random([9; 32])),
+//!         reachable: Reachable::Yes,
+//!     }),
 //! );
 //! let mut wire = Vec::new();
 //! frame::encode(&Message::Request(login.clone()).to_bytes(), &mut wire);
@@ -27,11 +32,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod cause;
 pub mod control;
 pub mod document;
 pub mod frame;
 pub mod greeting;
 pub mod identity;
+pub mod invitation;
 pub mod technique;
 pub mod token;

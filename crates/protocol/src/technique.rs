@@ -22,6 +22,19 @@ pub enum Technique {
     PunchAndListen,
     /// The broker answers each side's first SYN in the other side's name (seed 001 ¶164-174).
     ForgedSynAck(SynOwner),
+    /// Both dial a relay and present a value each; it joins them (seed 001 ¶175-182).
+    Relay(Carriage),
+}
+
+/// How a peer comes to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Carriage {
+    /// As each side is set up to: straight, or through its proxy.
+    Any,
+    /// By CONNECT through its HTTP proxy (seed 001 ¶179).
+    Connect,
+    /// By two HTTP exchanges with endless bodies, one up, one down (seed 000).
+    Http,
 }
 
 /// Who makes the SYN that a forged SYN-ACK answers.
@@ -44,6 +57,10 @@ impl Technique {
         Self::ForgedSynAck(SynOwner::Userspace),
     ];
 
+    /// The three that meet at a relay.
+    pub const BY_RELAY: [Self; 3] =
+        [Self::Relay(Carriage::Any), Self::Relay(Carriage::Connect), Self::Relay(Carriage::Http)];
+
     /// The one name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -54,6 +71,9 @@ impl Technique {
             Self::PunchAndListen => "punch-and-listen",
             Self::ForgedSynAck(SynOwner::Kernel) => "forged-syn-ack/kernel",
             Self::ForgedSynAck(SynOwner::Userspace) => "forged-syn-ack/userspace",
+            Self::Relay(Carriage::Any) => "relay",
+            Self::Relay(Carriage::Connect) => "relay-connect",
+            Self::Relay(Carriage::Http) => "relay-http",
         }
     }
 
@@ -100,6 +120,12 @@ impl Technique {
     pub const fn needs_forging(self) -> bool {
         matches!(self, Self::ForgedSynAck(_))
     }
+
+    /// Whether the two sides meet at a relay, and need no local port that is proven.
+    #[must_use]
+    pub const fn meets_at_relay(self) -> bool {
+        matches!(self, Self::Relay(_))
+    }
 }
 
 impl fmt::Display for Technique {
@@ -112,7 +138,8 @@ impl FromStr for Technique {
     type Err = UnknownTechnique;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|known| known.name() == name);
+        let all = Self::ALL.into_iter().chain(Self::BY_RELAY);
+        let known = all.into_iter().find(|known| known.name() == name);
         known.ok_or_else(|| UnknownTechnique { word: name.to_owned() })
     }
 }

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use simopen_packet::{SeqNumber, Ttl};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Accept, Accepted, Action, Connect, ConnectionRequest, ControlError, ErrorName, LoggedIn, Login,
-    Message, Notification, Observed, Outcome, OutcomeState, Presence, Probe, Reply, Request,
-    Response, SynBytes, SynReport, TransactionId,
+    Accept, Accepted, Action, Connect, ConnectionRequest, ControlError, Destination, ErrorName,
+    LoggedIn, Login, Message, Notification, Observed, Outcome, OutcomeState, Presence, Probe,
+    Reachable, Reply, Request, Response, SynBytes, SynReport, TransactionId,
 };
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
@@ -51,6 +51,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
 
 fn presences() -> impl Strategy<Value = Presence> {
     (any::<u64>(), users(), any::<bool>()).prop_map(|(peer, user, online)| Presence {
+        device: None,
         peer: PeerId(peer),
         user,
         online,
@@ -59,7 +60,11 @@ fn presences() -> impl Strategy<Value = Presence> {
 
 fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
-        (users(), tokens()).prop_map(|(user, secret)| Action::Login(Login { user, secret })),
+        (users(), tokens()).prop_map(|(user, secret)| Action::Login(Login {
+            user,
+            secret: Some(secret),
+            reachable: Reachable::Yes
+        })),
         (any::<u64>(), tokens(), any::<u16>(), any::<Option<u32>>()).prop_map(
             |(peer, secret, port, sequence)| {
                 Action::Probe(Probe {
@@ -71,7 +76,13 @@ fn actions() -> impl Strategy<Value = Action> {
             }
         ),
         (users(), techniques(), any::<u16>(), prop::option::of(syns())).prop_map(
-            |(to, technique, port, syn)| Action::Connect(Connect { to, technique, port, syn })
+            |(to, technique, port, syn)| Action::Connect(Connect {
+                to,
+                device: None,
+                technique,
+                port,
+                syn
+            })
         ),
         (any::<u64>(), any::<u16>(), prop::option::of(syns()), any::<Option<IpAddr>>()).prop_map(
             |(session, port, syn, private)| {
@@ -100,7 +111,7 @@ fn reply_to(action: &Action) -> BoxedStrategy<Reply> {
     match action {
         Action::Login(_) => (any::<u64>(), tokens(), prop::collection::vec(presences(), 0..3))
             .prop_map(|(peer, probe_secret, online)| {
-                Reply::LoggedIn(LoggedIn { peer: PeerId(peer), probe_secret, online })
+                Reply::LoggedIn(LoggedIn { peer: PeerId(peer), probe_secret, alive: None, online })
             })
             .boxed(),
         Action::Probe(_) => (endpoints(), any::<u8>())
@@ -112,7 +123,9 @@ fn reply_to(action: &Action) -> BoxedStrategy<Reply> {
                     Reply::Accepted(Accepted {
                         session: SessionId(session),
                         peer: PeerId(peer),
-                        endpoint,
+                        device: None,
+                        destination: Destination::Endpoint(endpoint),
+                        certificate: None,
                         round_trip: Duration::from_micros(micros.into()),
                         greetings,
                         private,
@@ -143,7 +156,9 @@ fn notifications() -> impl Strategy<Value = Notification> {
                 peer: PeerId(peer),
                 user,
                 technique,
-                endpoint,
+                device: None,
+                destination: Destination::Endpoint(endpoint),
+                certificate: None,
                 round_trip: Duration::from_micros(micros.into()),
                 greetings,
             })
@@ -176,7 +191,7 @@ proptest! {
 
     #[test]
     fn no_secret_stands_in_an_attribute(user in users(), secret in tokens()) {
-        let login = Request::new(TransactionId(1), Action::Login(Login { user, secret }));
+        let login = Request::new(TransactionId(1), Action::Login(Login { user, secret: Some(secret), reachable: Reachable::Yes }));
         let text = String::from_utf8(Message::Request(login).to_bytes()).unwrap();
         let start_tag = text.split('>').next().unwrap();
         prop_assert!(!start_tag.contains(&secret.reveal()));

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use simopen_packet::{Entropy, Timestamp, Ttl};
-use simopen_protocol::control::{Action, ConnectionRequest, Login, Message, Request};
+use simopen_protocol::control::{Action, ConnectionRequest, Login, Message, Reachable, Request};
 use simopen_protocol::identity::UserId;
 use simopen_protocol::technique::Technique;
 use simopen_protocol::token::Token;
@@ -241,7 +241,11 @@ impl Peer {
         if self.link == ControlLink::Dialling(socket) {
             self.next_line += 2;
             self.lines.dialled(socket, number, context);
-            let login = Login { user: self.config.user.clone(), secret: self.config.secret };
+            let login = Login {
+                user: self.config.user.clone(),
+                secret: Some(self.config.secret),
+                reachable: Reachable::Yes,
+            };
             let request = Request::new(FIRST, Action::Login(login));
             self.lines.send(socket, Message::Request(request), context);
             self.link = ControlLink::LoggingIn(socket);

@@ -113,6 +113,7 @@ impl Attempt {
         let syn = opener.commit(&mut attempt.out);
         let connect = Connect {
             to,
+            device: None,
             technique: attempt.config.technique,
             port: attempt.config.local.port(),
             syn,
@@ -131,8 +132,12 @@ impl Attempt {
         now: Timestamp,
     ) -> Self {
         let mut attempt = Self::new(config, Role::Responder, entropy);
-        attempt.out.event(now, What::Asked { remote: request.endpoint });
-        let session = Session::new(request.session, request.endpoint, request.round_trip);
+        let Some(remote) = request.destination.endpoint() else {
+            attempt.settle(Cause::Declined, Side::Own, now);
+            return attempt;
+        };
+        attempt.out.event(now, What::Asked { remote });
+        let session = Session::new(request.session, remote, request.round_trip);
         if !attempt.join(session, request.greetings, now) {
             return attempt;
         }
@@ -376,8 +381,12 @@ impl Attempt {
         if !matches!(self.state, State::AwaitingAcceptance { .. }) {
             return;
         }
-        self.out.event(now, What::Acknowledged { remote: accepted.endpoint });
-        let session = Session::new(accepted.session, accepted.endpoint, accepted.round_trip);
+        let Some(remote) = accepted.destination.endpoint() else {
+            self.settle(Cause::LocalError, Side::Own, now);
+            return;
+        };
+        self.out.event(now, What::Acknowledged { remote });
+        let session = Session::new(accepted.session, remote, accepted.round_trip);
         if self.join(session, accepted.greetings, now) {
             self.prefer_private(accepted.private);
             self.begin(Start::Now, now);

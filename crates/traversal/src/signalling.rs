@@ -84,7 +84,14 @@ impl<K: Clone> Signalling<K> {
                 self.sessions.insert(accepted.session, attempt.clone());
                 Heard::ForAttempt(attempt, FromBroker::Accepted(accepted))
             }
-            Ok(Reply::LoggedIn(_) | Reply::Observed(_) | Reply::Done) => Heard::Nothing,
+            Ok(
+                Reply::LoggedIn(_)
+                | Reply::Observed(_)
+                | Reply::Joined(_)
+                | Reply::Certified(_)
+                | Reply::NoteKept(_)
+                | Reply::Done,
+            ) => Heard::Nothing,
             Err(name) if is_late(&name) => Heard::Nothing,
             Err(name) => Heard::ForAttempt(attempt, FromBroker::Refused(name.cause())),
         }
@@ -118,16 +125,19 @@ fn is_late(name: &ErrorName) -> bool {
 pub fn login_answer(response: Response) -> Result<LoggedIn, ErrorName> {
     match response.result? {
         Reply::LoggedIn(logged_in) => Ok(logged_in),
-        Reply::Observed(_) | Reply::Accepted(_) | Reply::Done => {
-            Err(ErrorName("an answer to another question".into()))
-        }
+        Reply::Observed(_)
+        | Reply::Accepted(_)
+        | Reply::Joined(_)
+        | Reply::Certified(_)
+        | Reply::NoteKept(_)
+        | Reply::Done => Err(ErrorName("an answer to another question".into())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use simopen_protocol::cause::Cause;
-    use simopen_protocol::control::Accepted;
+    use simopen_protocol::control::{Accepted, Destination};
     use simopen_protocol::control::{Outcome, OutcomeState};
     use simopen_protocol::greeting::Greetings;
     use simopen_protocol::identity::PeerId;
@@ -144,7 +154,9 @@ mod tests {
         Accepted {
             session,
             peer: PeerId(2),
-            endpoint: "203.0.113.9:52000".parse().unwrap(),
+            device: None,
+            certificate: None,
+            destination: Destination::Endpoint("203.0.113.9:52000".parse().unwrap()),
             round_trip: core::time::Duration::ZERO,
             greetings: Greetings { own: token, peer: token },
             private: None,

@@ -5,9 +5,9 @@ use core::net::SocketAddr;
 use simopen_packet::{Syn, Timestamp, Ttl};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Accept, Accepted, Action, Connect, ConnectionRequest, ErrorName, Head, LoggedIn, Login,
-    Notification, Observed, Outcome, OutcomeState, Presence, Probe, Reply, Request, SynBytes,
-    SynReport,
+    Accept, Accepted, Action, Connect, ConnectionRequest, Destination, ErrorName, Head, LoggedIn,
+    Login, Notification, Observed, Outcome, OutcomeState, Presence, Probe, Reply, Request,
+    SynBytes, SynReport,
 };
 use simopen_protocol::document::Attribute;
 use simopen_protocol::greeting::Greetings;
@@ -55,7 +55,7 @@ impl Broker {
         if self.links.get(&link).is_some_and(|known| known.kind != LinkKind::Fresh) {
             return Err(ErrorName("already-logged-in".into()));
         }
-        if !self.directory.authenticates(&login.user, &login.secret) {
+        if !login.secret.is_some_and(|secret| self.directory.authenticates(&login.user, &secret)) {
             return Err(ErrorName("not-authenticated".into()));
         }
         let id = PeerId(self.random_number());
@@ -70,9 +70,9 @@ impl Broker {
         };
         let online = self.companions(id, &peer).into_iter().filter_map(|other| {
             let user = self.peers.get(&other)?.user.clone();
-            Some(Presence { peer: other, user, online: true })
+            Some(Presence { peer: other, user, device: None, online: true })
         });
-        let reply = LoggedIn { peer: id, probe_secret, online: online.collect() };
+        let reply = LoggedIn { peer: id, probe_secret, alive: None, online: online.collect() };
         self.announce(id, &peer, true);
         self.event(now, What::LoggedIn { peer: id, user: login.user.clone() });
         self.peers.insert(id, peer);
@@ -146,10 +146,12 @@ impl Broker {
             session: id,
             peer,
             user: self.peers.get(&peer).map(|peer| peer.user.clone()).ok_or(Cause::UnknownPeer)?,
+            device: None,
             technique: connect.technique,
-            endpoint: proof.endpoint,
+            destination: Destination::Endpoint(proof.endpoint),
             round_trip: self.path(peer).round_trip,
             greetings: greetings.swapped(),
+            certificate: None,
         };
         self.sessions.insert(id, session);
         self.notify(asked, Notification::ConnectionRequest(request));
@@ -189,10 +191,12 @@ impl Broker {
         let reply = Accepted {
             session: accept.session,
             peer,
-            endpoint: proof.endpoint,
+            device: None,
+            destination: Destination::Endpoint(proof.endpoint),
             round_trip,
             greetings: session.greetings,
             private: private_endpoint(accept, originator.proof.endpoint, proof.endpoint),
+            certificate: None,
         };
         let owed = session.owed.take();
         if let (Some(head), Some(to)) = (owed, self.peers.get(&originator.peer)) {

@@ -52,7 +52,7 @@ fn forging_off_leaves_what_needs_no_forging() {
     let mut desk = Desk::with(Forging::Off);
     let [alice, bob] = desk.alice_and_bob();
     let (_, answer) = desk.session([&alice, &bob], Technique::SimultaneousOpen);
-    assert_eq!(accepted(answer).endpoint, bob.public);
+    assert_eq!(accepted(answer).destination.endpoint().unwrap(), bob.public);
 }
 
 #[test]
@@ -239,6 +239,7 @@ fn bytes_that_are_no_syn_are_refused_in_every_request_that_carries_one() {
     let [alice, bob] = desk.alice_and_bob();
     let junk = SynBytes(vec![0x45; 40]);
     let connect = simopen_protocol::control::Connect {
+        device: None,
         to: crate::desk::user("bob"),
         technique: USERSPACE,
         port: 4000,
@@ -432,7 +433,11 @@ fn a_probe_with_another_sequence_number_is_proxied_or_rewritten() {
     desk.prove(&alice, Some(PROBE_SEQUENCE + 1)).unwrap();
     assert_eq!(answer_to_forging(&mut desk, &alice), "proxied-or-rewritten");
     let (_, answer) = desk.session([&alice, &bob], Technique::SimultaneousOpen);
-    assert_eq!(accepted(answer).endpoint, bob.public, "where nothing is forged, it is observed");
+    assert_eq!(
+        accepted(answer).destination.endpoint().unwrap(),
+        bob.public,
+        "where nothing is forged, it is observed"
+    );
 }
 
 #[test]
@@ -503,7 +508,7 @@ fn an_unverified_probe_is_good_for_simultaneous_open_and_not_for_forging() {
         assert_eq!(word(answer.unwrap()), "not-proven");
     }
     let (_, answer) = desk.session([&alice, &bob], Technique::SimultaneousOpen);
-    assert_eq!(accepted(answer).endpoint, bob.public);
+    assert_eq!(accepted(answer).destination.endpoint().unwrap(), bob.public);
     assert!(desk.forged.is_empty());
 }
 

@@ -14,8 +14,8 @@ use simopen_packet::{
 };
 use simopen_protocol::control::{
     Accept, Accepted, Action, Connect, ConnectionRequest, ErrorName, LoggedIn, Login, Message,
-    Notification, Outcome, OutcomeState, Presence, Probe, Reply, Request, SynBytes, SynReport,
-    TransactionId,
+    Notification, Outcome, OutcomeState, Presence, Probe, Reachable, Reply, Request, SynBytes,
+    SynReport, TransactionId,
 };
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
 use simopen_protocol::technique::{SynOwner, Technique};
@@ -237,7 +237,8 @@ impl Desk {
     }
 
     pub(crate) fn log_in(&mut self, name: &str, link: LinkId) -> Result<LoggedIn, ErrorName> {
-        let login = Login { user: user(name), secret: secret(name) };
+        let login =
+            Login { user: user(name), secret: Some(secret(name)), reachable: Reachable::Yes };
         let reply = self.ask(link, Action::Login(login)).unwrap()?;
         let Reply::LoggedIn(logged_in) = reply else { panic!("{reply:?}") };
         Ok(logged_in)
@@ -305,8 +306,13 @@ impl Desk {
         technique: Technique,
         syn: Option<&Syn>,
     ) -> (TransactionId, Option<Result<Reply, ErrorName>>) {
-        let connect =
-            Connect { to: user(to), technique, port: from.local.port(), syn: syn.map(bytes) };
+        let connect = Connect {
+            device: None,
+            to: user(to),
+            technique,
+            port: from.local.port(),
+            syn: syn.map(bytes),
+        };
         let answer = self.ask(from.link, Action::Connect(connect));
         (TransactionId(self.transaction), answer)
     }
@@ -350,7 +356,8 @@ impl Desk {
         let name = if to.local.port() == 5000 { "bob" } else { "carol" };
         let (id, _) = self.connect(from, name, technique, committed.as_ref());
         let request = self.request_for(to).expect("the request is passed on");
-        let answer = technique.needs_forging().then(|| to.syn(request.endpoint));
+        let answer =
+            technique.needs_forging().then(|| to.syn(request.destination.endpoint().unwrap()));
         self.accept(to, request.session, answer.as_ref()).unwrap();
         (request.session, self.response(from.link, id).expect("the acknowledgement"))
     }

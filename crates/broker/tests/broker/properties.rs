@@ -13,7 +13,7 @@ use simopen_packet::{SeqNumber, Syn, SynAck, Timestamp};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
     Accept, Action, Connect, ControlError, Login, Message, Notification, Outcome, OutcomeState,
-    Probe, Reply, SynBytes, SynReport,
+    Probe, Reachable, Reply, SynBytes, SynReport,
 };
 use simopen_protocol::identity::{PeerId, SessionId};
 use simopen_protocol::technique::Technique;
@@ -183,7 +183,11 @@ impl Adversaries {
 
     fn login(&mut self, who: usize, name: usize, right: bool) {
         let secret = secret(NAMES[if right { name } else { (name + 1) % 3 }]);
-        let login = Action::Login(Login { user: user(NAMES[name]), secret });
+        let login = Action::Login(Login {
+            user: user(NAMES[name]),
+            secret: Some(secret),
+            reachable: Reachable::Yes,
+        });
         if let Some(Ok(Reply::LoggedIn(logged_in))) = self.desk.ask(self.links[who], login) {
             assert!(right, "a wrong secret logs nobody in");
             self.peers[who] = Some((logged_in.peer, logged_in.probe_secret));
@@ -220,7 +224,7 @@ impl Adversaries {
         port: u16,
         syn: Option<SynBytes>,
     ) {
-        let connect = Connect { to: user(to), technique, port, syn: syn.clone() };
+        let connect = Connect { device: None, to: user(to), technique, port, syn: syn.clone() };
         self.desk.inbox.clear();
         let answer = self.desk.ask(self.links[who], Action::Connect(connect));
         let created = self.desk.now;
@@ -242,7 +246,7 @@ impl Adversaries {
         assert_eq!(answer, None, "a request that is passed on is answered later");
         assert_eq!(Some(request.peer), peer);
         self.sessions.push(request.session);
-        let side = self.side(request.peer, port, request.endpoint, syn);
+        let side = self.side(request.peer, port, request.destination.endpoint().unwrap(), syn);
         let sides = [Some(side), None];
         let known = Known { created, technique, asked, sides, over: false };
         self.known.insert(request.session, known);

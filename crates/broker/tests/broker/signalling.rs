@@ -7,7 +7,7 @@ use simopen_broker::{LinkOrigin, Timer};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
     Accept, Action, Connect, ControlError, Head, Login, Message, Notification, OutcomeState,
-    Presence, Probe, Reply, Request, TransactionId,
+    Presence, Probe, Reachable, Reply, Request, TransactionId,
 };
 use simopen_protocol::document::DocumentError;
 use simopen_protocol::identity::{PeerId, SessionId};
@@ -33,9 +33,13 @@ fn a_wrong_secret_and_an_unknown_user_are_refused_alike() {
     let mut desk = Desk::new();
     let link = desk.link_from(endpoint("198.51.100.7:30000"));
     for login in [
-        Login { user: user("alice"), secret: secret("bob") },
-        Login { user: user("nobody"), secret: secret("nobody") },
-        Login { user: user("nobody"), secret: Token::from_random([0; 32]) },
+        Login { user: user("alice"), secret: Some(secret("bob")), reachable: Reachable::Yes },
+        Login { user: user("nobody"), secret: Some(secret("nobody")), reachable: Reachable::Yes },
+        Login {
+            user: user("nobody"),
+            secret: Some(Token::from_random([0; 32])),
+            reachable: Reachable::Yes,
+        },
     ] {
         let answer = desk.ask(link, Action::Login(login)).unwrap();
         assert_eq!(word(answer), "not-authenticated");
@@ -172,7 +176,7 @@ fn the_newest_device_of_a_user_is_asked() {
     let new = desk.proven("bob", "10.0.2.3:5000", "203.0.113.9:53000");
     desk.connect(&alice, "bob", SIMULTANEOUS, None);
     assert!(desk.request_for(&old).is_none());
-    assert_eq!(desk.request_for(&new).unwrap().endpoint, alice.public);
+    assert_eq!(desk.request_for(&new).unwrap().destination.endpoint().unwrap(), alice.public);
     desk.close(new.link);
     desk.connect(&alice, "bob", SIMULTANEOUS, None);
     assert!(desk.request_for(&old).is_some());
@@ -188,7 +192,10 @@ fn the_two_sides_get_each_others_endpoint_round_trip_and_greetings() {
     let request = desk.request_for(&bob).unwrap();
     desk.accept(&bob, request.session, None).unwrap();
     let accepted = accepted(desk.response(alice.link, id).unwrap());
-    assert_eq!((request.endpoint, accepted.endpoint), (alice.public, bob.public));
+    assert_eq!(
+        (request.destination.endpoint().unwrap(), accepted.destination.endpoint().unwrap()),
+        (alice.public, bob.public)
+    );
     assert_eq!((request.round_trip, accepted.round_trip), (ms(20), ms(60)));
     assert_eq!((request.peer, accepted.peer), (alice.peer, bob.peer));
     assert_eq!(request.session, accepted.session);
@@ -344,7 +351,13 @@ fn a_request_repeats_little_while_it_waits_for_its_answer() {
     let mut desk = Desk::new();
     let [alice, _] = desk.alice_and_bob();
     for (length, refused) in [(1000, false), (60_000, true)] {
-        let connect = Connect { to: user("bob"), technique: SIMULTANEOUS, port: 4000, syn: None };
+        let connect = Connect {
+            device: None,
+            to: user("bob"),
+            technique: SIMULTANEOUS,
+            port: 4000,
+            syn: None,
+        };
         let mut request = Request::new(TransactionId(900), Action::Connect(connect));
         request.unknown = vec![("Colour".into(), "x".repeat(length))];
         let answer = desk.ask_as(alice.link, request);

@@ -102,7 +102,9 @@ fn a_round_trip_without_end_makes_nobody_wait_without_end() {
         originator.hear(&FromBroker::Accepted(Accepted {
             session: SESSION,
             peer: request.peer,
-            endpoint: request.endpoint,
+            device: None,
+            certificate: None,
+            destination: request.destination.clone(),
             round_trip: request.round_trip,
             greetings: request.greetings,
             private: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use simopen_packet::Ttl;
 use simopen_protocol::cause::Cause;
-use simopen_protocol::control::{Accept, Action, OutcomeState};
+use simopen_protocol::control::{Accept, Action, Destination, OutcomeState};
 use simopen_traversal::{AttemptOutcome, Command, DialOutcome, Handshake, Timer, What};
 
 use crate::side::{
@@ -247,7 +247,7 @@ fn a_private_endpoint_of_a_peer_that_is_elsewhere_is_left_out() {
         panic!()
     };
     assert_ne!(endpoint(REMOTE).ip(), endpoint(OBSERVED).ip());
-    accepted.endpoint = endpoint(REMOTE);
+    accepted.destination = Destination::Endpoint(endpoint(REMOTE));
     let mut side = Side::originator(DIRECT);
     side.hear(&simopen_traversal::FromBroker::Accepted(accepted));
     assert_eq!(side.commands, [dial(REMOTE, None)]);

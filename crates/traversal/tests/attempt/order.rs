@@ -13,7 +13,13 @@ use crate::side::{
 };
 
 fn connect(technique: Technique, syn: Option<SynBytes>) -> Action {
-    Action::Connect(Connect { to: UserId::new("bob").unwrap(), technique, port: 40_000, syn })
+    Action::Connect(Connect {
+        to: UserId::new("bob").unwrap(),
+        device: None,
+        technique,
+        port: 40_000,
+        syn,
+    })
 }
 
 fn accept(syn: Option<SynBytes>) -> Action {

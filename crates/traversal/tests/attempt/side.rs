@@ -8,7 +8,7 @@ use simopen_packet::{
 };
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Accepted, Action, Connect, ConnectionRequest, Outcome, OutcomeState, SynBytes,
+    Accepted, Action, Connect, ConnectionRequest, Destination, Outcome, OutcomeState, SynBytes,
 };
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
@@ -71,7 +71,9 @@ pub(crate) fn request(technique: Technique, from: &str) -> ConnectionRequest {
         peer: PeerId(7),
         user: UserId::new("alice").unwrap(),
         technique,
-        endpoint: endpoint(from),
+        device: None,
+        certificate: None,
+        destination: Destination::Endpoint(endpoint(from)),
         round_trip: PEER_TRIP,
         greetings: greetings(),
     }
@@ -81,7 +83,9 @@ pub(crate) fn acceptance(by: &str) -> FromBroker {
     FromBroker::Accepted(Accepted {
         session: SESSION,
         peer: PeerId(8),
-        endpoint: endpoint(by),
+        device: None,
+        certificate: None,
+        destination: Destination::Endpoint(endpoint(by)),
         round_trip: PEER_TRIP,
         greetings: greetings(),
         private: None,
@@ -96,7 +100,9 @@ pub(crate) fn acceptance_beside(private: &str) -> FromBroker {
     let observed = SocketAddr::new(endpoint(OBSERVED).ip(), 52_000);
     let FromBroker::Accepted(accepted) = acceptance(REMOTE) else { panic!() };
     FromBroker::Accepted(Accepted {
-        endpoint: observed,
+        device: None,
+        certificate: None,
+        destination: Destination::Endpoint(observed),
         private: Some(endpoint(private)),
         ..accepted
     })
