@@ -386,7 +386,7 @@ pub enum Notification {
     /// All that there was to be told after the login has been told.
     Listed,
     /// Several of them, none of this kind, at most [`PAGE`].
-    Several(Vec<Notification>),
+    Several(Vec<Self>),
 }
 
 /// Somebody asks for a connection.

@@ -141,12 +141,10 @@ fn response_element(response: &Response) -> Element<'_> {
 
 fn notification_element(notification: &Notification) -> Element<'_> {
     let element = Element::new("PBNotify");
-    match notification {
-        Notification::Several(several) => {
-            several.iter().fold(element, |element, one| element.with_child(notified_element(one)))
-        }
-        one => element.with_child(notified_element(one)),
-    }
+    let Notification::Several(several) = notification else {
+        return element.with_child(notified_element(notification));
+    };
+    several.iter().fold(element, |element, one| element.with_child(notified_element(one)))
 }
 
 fn notified_element(notification: &Notification) -> Element<'_> {
