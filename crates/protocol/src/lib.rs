@@ -4,7 +4,8 @@
 //! * [`document`] — the strict XML inside a frame, with its limits;
 //! * [`control`] — what those documents mean between a peer and the broker (seed 001 ¶144-150);
 //! * [`token`] — one-time random values, [`greeting`] — the first bytes on an opened connection;
-//! * [`invitation`] — the line by which a device joins;
+//! * [`invitation`] — the line by which a device joins, [`certificate_name`] — what its certificate
+//!   and those of sessions are good for;
 //! * [`identity`], [`address`], [`technique`], [`cause`] — the names that appear in all of them.
 //!
 //! What it is not: there is no state here beyond a half-received frame, no clock, no socket, and
@@ -34,6 +35,7 @@
 
 pub mod address;
 pub mod cause;
+pub mod certificate_name;
 pub mod control;
 pub mod document;
 pub mod frame;
