@@ -27,6 +27,7 @@
 mod config;
 mod error;
 mod greet;
+pub mod home;
 mod link;
 mod listen;
 mod peer;
