@@ -66,7 +66,12 @@ impl Decoder {
             return Ok(None);
         };
         let body = body.to_vec();
-        self.buffer.drain(..HEADER + announced);
+        if self.buffer.len() == HEADER + announced {
+            // An idle link holds no buffer.
+            self.buffer = Vec::new();
+        } else {
+            self.buffer.drain(..HEADER + announced);
+        }
         Ok(Some(body))
     }
 }

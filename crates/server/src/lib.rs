@@ -19,7 +19,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod broker;
 mod error;
+pub mod tls;
+pub mod wall_clock;
 
 pub use error::ServerError;
