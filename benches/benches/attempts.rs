@@ -58,7 +58,7 @@ fn cell(technique: Technique, name: &str) -> Cell {
 fn each_technique(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("attempt");
     group.throughput(Throughput::Elements(1));
-    for technique in Technique::ALL {
+    for technique in Technique::WITHOUT_RELAY {
         let opens = if technique == Technique::Direct {
             "no-box"
         } else if technique.needs_forging() {

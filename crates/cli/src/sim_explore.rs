@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &SimExploreArguments) -> Result<ExitCode> {
 fn spec(arguments: &SimExploreArguments) -> Result<ExploreSpec> {
     let techniques = match &arguments.techniques {
         Some(list) => Technique::parse_list(list)?,
-        None => Technique::ALL.to_vec(),
+        None => Technique::WITHOUT_RELAY.to_vec(),
     };
     let boxes = if arguments.boxes.is_empty() {
         BOXES.into_iter().filter_map(NamedBox::preset).collect()

@@ -100,7 +100,7 @@ pub(crate) fn run(arguments: &SimSearchArguments) -> Result<ExitCode> {
 fn spec(arguments: &SimSearchArguments, seed: u64) -> Result<SearchSpec> {
     let techniques = match &arguments.techniques {
         Some(list) => Technique::parse_list(list)?,
-        None => Technique::ALL.to_vec(),
+        None => Technique::WITHOUT_RELAY.to_vec(),
     };
     let boxes = if arguments.boxes.is_empty() {
         Vec::new()

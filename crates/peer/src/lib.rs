@@ -30,6 +30,7 @@ mod greet;
 pub mod home;
 mod link;
 mod listen;
+mod meet;
 mod peer;
 mod ports;
 mod world;

@@ -1,6 +1,6 @@
 //! A logged-in peer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,8 +151,8 @@ impl Peer {
         to: &UserId,
         technique: Technique,
     ) -> Result<Connection, ConnectError> {
-        let port = self.ports.take().await.ok_or(ConnectError::LinkLost)?;
-        let config = self.attempt_config(technique, &port);
+        let port = self.port_for(technique).await?;
+        let config = self.attempt_config(technique, port.as_ref());
         let attempt = Attempt::originate(config, to.clone(), entropy()?, self.config.clock.now());
         let (to_attempt, from_broker) = mpsc::unbounded_channel();
         drive(attempt, self.context(port, to_attempt, from_broker)).await
@@ -187,19 +187,27 @@ impl Peer {
     }
 
     async fn respond(&self, request: &ConnectionRequest) -> Result<Connection, ConnectError> {
-        let port = self.ports.take().await.ok_or(ConnectError::LinkLost)?;
+        let port = self.port_for(request.technique).await?;
         let (to_attempt, from_broker) = mpsc::unbounded_channel();
         if !self.link.subscribe(request.session, &to_attempt).await {
             return Err(ConnectError::LinkLost);
         }
-        let config = self.attempt_config(request.technique, &port);
+        let config = self.attempt_config(request.technique, port.as_ref());
         let attempt = Attempt::respond(config, request, entropy()?, self.config.clock.now());
         drive(attempt, self.context(port, to_attempt, from_broker)).await
     }
 
+    /// A proven port, where the technique needs one.
+    async fn port_for(&self, technique: Technique) -> Result<Option<Port>, ConnectError> {
+        if technique.meets_at_relay() {
+            return Ok(None);
+        }
+        self.ports.take().await.map(Some).ok_or(ConnectError::LinkLost)
+    }
+
     fn context(
         &self,
-        port: Port,
+        port: Option<Port>,
         to_attempt: mpsc::UnboundedSender<FromBroker>,
         from_broker: mpsc::UnboundedReceiver<FromBroker>,
     ) -> Context {
@@ -212,8 +220,10 @@ impl Peer {
         }
     }
 
-    fn attempt_config(&self, technique: Technique, port: &Port) -> AttemptConfig {
-        let local = port.proven.local;
+    fn attempt_config(&self, technique: Technique, port: Option<&Port>) -> AttemptConfig {
+        let any = SocketAddr::new(self.link.local.ip(), 0);
+        let (local, observed) =
+            port.map_or((any, any), |port| (port.proven.local, port.proven.observed));
         let syn = SynTemplate {
             mss: if local.is_ipv4() { 1460 } else { 1440 },
             // Without the figure the option stays out, which only costs throughput.
@@ -223,7 +233,7 @@ impl Peer {
         AttemptConfig {
             technique,
             local,
-            observed: port.proven.observed,
+            observed,
             broker: self.config.broker.ip(),
             gateway: self.config.gateway.or_else(|| gateway_for(local.ip())),
             round_trip: self.round_trip(),

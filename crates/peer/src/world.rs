@@ -23,6 +23,7 @@ use crate::error::ConnectError;
 use crate::greet::greet;
 use crate::link::Link;
 use crate::listen::Listening;
+use crate::meet::meet;
 use crate::peer::{Connection, Observation};
 use crate::ports::{Port, sleep_until};
 
@@ -35,8 +36,9 @@ const STAND_IN_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
 pub(crate) struct Context {
     pub(crate) config: PeerConfig,
     pub(crate) link: Link,
+    /// None where both meet at a relay.
     #[expect(dead_code, reason = "held: its connection keeps the box's mapping alive")]
-    pub(crate) port: Port,
+    pub(crate) port: Option<Port>,
     pub(crate) from_broker: mpsc::UnboundedReceiver<FromBroker>,
     /// The other end, given to the link with each request.
     pub(crate) to_attempt: mpsc::UnboundedSender<FromBroker>,
@@ -66,6 +68,7 @@ enum Happened {
     LinkLost,
     Packet(Direction, Vec<u8>),
     Dialled(DialOutcome),
+    Met(Result<TcpStream, DialOutcome>),
     Greeted(Greeting),
     Accepted(Timestamp, TcpStream),
     TimeOut,
@@ -79,6 +82,7 @@ struct World {
     dialling: Option<TcpStream>,
     punching: Option<TcpStream>,
     listening: Option<Listening>,
+    meeting: Option<JoinHandle<Result<TcpStream, DialOutcome>>>,
     swallower: Option<SwallowingPort>,
     established: Option<TcpStream>,
     greeting: Option<JoinHandle<io::Result<Option<TcpStream>>>>,
@@ -95,6 +99,7 @@ impl World {
             dialling: None,
             punching: None,
             listening: None,
+            meeting: None,
             swallower: None,
             established: None,
             greeting: None,
@@ -164,6 +169,14 @@ impl World {
             }
             Command::Emit(syn) => emit(&syn),
             Command::Install { own, answer } => self.install(&own, &answer),
+            Command::Meet(carriage) => {
+                // The machine names the meeting before it gives the command.
+                if let Some(meeting) = attempt.meeting() {
+                    let consent = attempt.consent().clone();
+                    self.meeting = Some(tokio::spawn(meet(meeting.clone(), carriage, consent)));
+                }
+                Ok(())
+            }
             Command::Abandon => {
                 self.close();
                 Ok(())
@@ -180,6 +193,9 @@ impl World {
         self.listening = None;
         self.swallower = None;
         self.established = None;
+        if let Some(meeting) = self.meeting.take() {
+            meeting.abort();
+        }
         if let Some(greeting) = self.greeting.take() {
             greeting.abort();
         }
@@ -249,6 +265,7 @@ impl World {
             () = self.context.link.lost(), if self.link_is_up => Happened::LinkLost,
             (direction, packet) = next_packet(&mut self.capture) => Happened::Packet(direction, packet),
             outcome = dial_end(self.dialling.as_ref()) => Happened::Dialled(outcome),
+            met = met(&mut self.meeting) => Happened::Met(met),
             greeting = greeted(&mut self.greeting) => Happened::Greeted(greeting),
             (since, stream) = accepted(&mut self.listening) => Happened::Accepted(since, stream),
             () = sleep_until(deadline) => Happened::TimeOut,
@@ -281,6 +298,13 @@ impl World {
                 self.dialling = None;
                 attempt.handle_outcome(outcome, now);
             }
+            Happened::Met(met) => {
+                self.meeting = None;
+                match met {
+                    Ok(stream) => self.established = Some(stream),
+                    Err(outcome) => attempt.handle_outcome(outcome, now),
+                }
+            }
             Happened::Accepted(since, stream) => {
                 self.confirmed = Some(stream);
                 attempt.handle_accepted(since, now);
@@ -294,6 +318,7 @@ impl World {
                         attempt.handle_greeting(now);
                     }
                     Greeting::Wrong => attempt.handle_wrong_greeting(now),
+                    Greeting::Closed => attempt.handle_closed(now),
                     Greeting::Reset => attempt.handle_reset(now),
                 }
             }
@@ -422,6 +447,15 @@ fn keep_going(mut capture: CaptureStream) -> JoinHandle<()> {
     tokio::spawn(async move { while capture.next().await.is_ok() {} })
 }
 
+async fn met(
+    meeting: &mut Option<JoinHandle<Result<TcpStream, DialOutcome>>>,
+) -> Result<TcpStream, DialOutcome> {
+    match meeting {
+        Some(task) => task.await.unwrap_or(Err(DialOutcome::LocalError)),
+        None => std::future::pending().await,
+    }
+}
+
 /// How the kernel's errors on a dial read.
 const DIAL_ENDS: [(io::ErrorKind, DialOutcome); 6] = [
     (io::ErrorKind::ConnectionRefused, DialOutcome::Refused),
@@ -460,6 +494,7 @@ pub(crate) async fn dialled(stream: &TcpStream) -> io::Result<()> {
 enum Greeting {
     Right(TcpStream),
     Wrong,
+    Closed,
     Reset,
 }
 
@@ -469,7 +504,8 @@ async fn greeted(greeting: &mut Option<JoinHandle<io::Result<Option<TcpStream>>>
     };
     match task.await {
         Ok(Ok(Some(stream))) => Greeting::Right(stream),
+        Ok(Ok(None)) => Greeting::Wrong,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Greeting::Reset,
-        Ok(Ok(None) | Err(_)) | Err(_) => Greeting::Wrong,
+        Ok(Err(_)) | Err(_) => Greeting::Closed,
     }
 }

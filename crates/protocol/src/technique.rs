@@ -48,7 +48,20 @@ pub enum SynOwner {
 
 impl Technique {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
+        Self::Direct,
+        Self::SimultaneousOpen,
+        Self::SimultaneousOpenLowTtl,
+        Self::PunchAndListen,
+        Self::ForgedSynAck(SynOwner::Kernel),
+        Self::ForgedSynAck(SynOwner::Userspace),
+        Self::Relay(Carriage::Any),
+        Self::Relay(Carriage::Connect),
+        Self::Relay(Carriage::Http),
+    ];
+
+    /// Those of which a direct connection comes.
+    pub const WITHOUT_RELAY: [Self; 6] = [
         Self::Direct,
         Self::SimultaneousOpen,
         Self::SimultaneousOpenLowTtl,
@@ -57,7 +70,7 @@ impl Technique {
         Self::ForgedSynAck(SynOwner::Userspace),
     ];
 
-    /// The three that meet at a relay.
+    /// Those that meet at a relay.
     pub const BY_RELAY: [Self; 3] =
         [Self::Relay(Carriage::Any), Self::Relay(Carriage::Connect), Self::Relay(Carriage::Http)];
 
@@ -138,8 +151,7 @@ impl FromStr for Technique {
     type Err = UnknownTechnique;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let all = Self::ALL.into_iter().chain(Self::BY_RELAY);
-        let known = all.into_iter().find(|known| known.name() == name);
+        let known = Self::ALL.into_iter().find(|known| known.name() == name);
         known.ok_or_else(|| UnknownTechnique { word: name.to_owned() })
     }
 }
@@ -177,6 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn each_technique_either_ends_direct_or_meets_at_a_relay() {
+        let both = Technique::WITHOUT_RELAY.into_iter().chain(Technique::BY_RELAY);
+        assert!(both.eq(Technique::ALL));
+        assert!(
+            Technique::ALL
+                .iter()
+                .all(|one| { one.meets_at_relay() == Technique::BY_RELAY.contains(one) })
+        );
+    }
+
+    #[test]
+    fn a_relay_by_no_carriage_of_its_own_does_not_mean_the_others() {
+        let relay = vec![Technique::Relay(Carriage::Any)];
+        assert_eq!(Technique::parse_list("relay"), Ok(relay));
+    }
+
+    #[test]
     fn a_bare_name_means_all_its_variants_and_nothing_is_listed_twice() {
         let forged = [SynOwner::Kernel, SynOwner::Userspace].map(Technique::ForgedSynAck);
         assert_eq!(
@@ -192,7 +221,7 @@ mod tests {
             error.to_string(),
             "unknown technique \"teleport\"; known are direct, simultaneous-open, \
              simultaneous-open-low-ttl, punch-and-listen, forged-syn-ack, \
-             forged-syn-ack/kernel, forged-syn-ack/userspace"
+             forged-syn-ack/kernel, forged-syn-ack/userspace, relay, relay-connect, relay-http"
         );
         assert!(Technique::parse_list("").is_err());
     }

@@ -46,7 +46,7 @@ pub fn boxes() -> Vec<NamedBox> {
 /// The ways: all techniques.
 #[must_use]
 pub fn ways() -> Vec<Way> {
-    Technique::ALL.map(Way::Own).to_vec()
+    Technique::WITHOUT_RELAY.map(Way::Own).to_vec()
 }
 
 #[cfg(test)]

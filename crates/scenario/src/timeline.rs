@@ -101,8 +101,16 @@ impl<'run> Timeline<'run> {
         let responder = self.hosts[1];
         Some(match what {
             What::Requested => format!("asks the broker for a connection to {responder}"),
-            What::Asked { remote } => format!("is asked for a connection by {remote}"),
-            What::Acknowledged { remote } => format!("learns that {responder} is {remote}"),
+            What::Asked { remote: Some(remote) } => {
+                format!("is asked for a connection by {remote}")
+            }
+            What::Asked { remote: None } => "is asked to a meeting at the relay".to_owned(),
+            What::Acknowledged { remote: Some(remote) } => {
+                format!("learns that {responder} is {remote}")
+            }
+            What::Acknowledged { remote: None } => {
+                format!("learns where it meets {responder}")
+            }
             What::Established => "kernel: ESTABLISHED".into(),
             What::Confirmed => "the other side has shown who it is: confirmed".into(),
             What::GivenUp(cause) => format!("gives up: {}", cause.sentence()),

@@ -56,7 +56,7 @@ impl SearchSpec {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            techniques: Technique::ALL.to_vec(),
+            techniques: Technique::WITHOUT_RELAY.to_vec(),
             boxes: Vec::new(),
             stack: Stack::Linux,
             carriage: Carriage::Bytes,

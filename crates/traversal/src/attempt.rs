@@ -2,14 +2,16 @@
 
 mod deadline;
 mod event;
+mod meeting;
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use simopen_packet::{Entropy, SeqNumber, Syn, Timestamp, Ttl};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Accepted, Action, Connect, ConnectionRequest, Outcome, OutcomeState, SynBytes,
+    Accepted, Action, Connect, ConnectionRequest, Meeting, Outcome, OutcomeState, SynBytes,
 };
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{SessionId, UserId};
@@ -31,6 +33,8 @@ pub struct Attempt {
     opener: Option<Opener>,
     consent: TargetConsent,
     session: Option<Session>,
+    /// Where the relay is and what is presented there, if that is the way.
+    meeting: Option<Meeting>,
     /// The observed endpoint, while the private one is tried first.
     next_target: Option<SocketAddr>,
     greetings: Option<Greetings>,
@@ -47,7 +51,8 @@ pub struct Attempt {
 pub struct AttemptConfig {
     /// The way to open the connection.
     pub technique: Technique,
-    /// The local endpoint that was proven to the broker.
+    /// The local endpoint that was proven to the broker. Where both meet at a relay none needs to
+    /// be, and the port says nothing.
     pub local: SocketAddr,
     /// The broker's address, which is never dialled as a target.
     pub broker: IpAddr,
@@ -81,7 +86,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FromBroker {
     /// The acknowledgement of the request.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// A request of this attempt was answered with an error.
     Refused(Cause),
     /// What became of the session on the other side.
@@ -115,7 +120,7 @@ impl Attempt {
             to,
             device: None,
             technique: attempt.config.technique,
-            port: attempt.config.local.port(),
+            port: attempt.port(),
             syn,
         };
         attempt.out.messages.push_back(Action::Connect(connect));
@@ -132,12 +137,14 @@ impl Attempt {
         now: Timestamp,
     ) -> Self {
         let mut attempt = Self::new(config, Role::Responder, entropy);
-        let Some(remote) = request.destination.endpoint() else {
+        let remote = request.destination.endpoint();
+        let session =
+            attempt.session_towards(&request.destination, request.session, request.round_trip);
+        let Some(session) = session else {
             attempt.settle(Cause::Declined, Side::Own, now);
             return attempt;
         };
         attempt.out.event(now, What::Asked { remote });
-        let session = Session::new(request.session, remote, request.round_trip);
         if !attempt.join(session, request.greetings, now) {
             return attempt;
         }
@@ -158,6 +165,7 @@ impl Attempt {
             role,
             opener,
             session: None,
+            meeting: None,
             next_target: None,
             greetings: None,
             syns: SynClock::default(),
@@ -256,19 +264,32 @@ impl Attempt {
         self.out.event(now, What::Confirmed);
     }
 
-    /// The other end presented something else, or closed.
+    /// The other end presented something else.
     pub fn handle_wrong_greeting(&mut self, now: Timestamp) {
-        if matches!(self.state, State::Established { .. }) {
-            self.target_failed(Cause::NotConfirmed, now);
-        }
+        self.not_greeted(Cause::NotConfirmed, now);
+    }
+
+    /// The other end closed before it had presented anything, as a relay does to which only one
+    /// side came.
+    pub fn handle_closed(&mut self, now: Timestamp) {
+        self.not_greeted(self.when_not_greeted(), now);
     }
 
     /// An RST ended the connection before the other end presented anything, as happens where a
     /// forged packet reached an RST-answering box before the SYN that it answers.
     pub fn handle_reset(&mut self, now: Timestamp) {
+        let meets = self.opener.as_ref().is_some_and(Opener::meets);
+        self.not_greeted(if meets { Cause::NotPaired } else { Cause::Reset }, now);
+    }
+
+    fn not_greeted(&mut self, cause: Cause, now: Timestamp) {
         if matches!(self.state, State::Established { .. }) {
-            self.target_failed(Cause::Reset, now);
+            self.target_failed(cause, now);
         }
+    }
+
+    fn when_not_greeted(&self) -> Cause {
+        self.opener.as_ref().map_or(Cause::NotConfirmed, Opener::not_greeted)
     }
 
     /// The control link is gone. An established connection does not notice.
@@ -286,10 +307,11 @@ impl Attempt {
                 self.settle(Cause::SignallingTimeout, Side::Own, now);
             }
             State::AwaitingMoment { at } if at <= now => self.start(now),
-            State::Opening { until } if until <= now => self.target_failed(Cause::NoAnswer, now),
-            State::Established { until } if until <= now => {
-                self.target_failed(Cause::NotConfirmed, now);
+            State::Opening { until } if until <= now => {
+                let cause = self.opener.as_ref().map_or(Cause::NoAnswer, Opener::silence);
+                self.target_failed(cause, now);
             }
+            State::Established { until } if until <= now => self.handle_closed(now),
             State::GivenUp { failure, until } if until <= now => self.fail(failure, now),
             State::AwaitingAcceptance { .. }
             | State::AwaitingMoment { .. }
@@ -381,12 +403,14 @@ impl Attempt {
         if !matches!(self.state, State::AwaitingAcceptance { .. }) {
             return;
         }
-        let Some(remote) = accepted.destination.endpoint() else {
+        let remote = accepted.destination.endpoint();
+        let session =
+            self.session_towards(&accepted.destination, accepted.session, accepted.round_trip);
+        let Some(session) = session else {
             self.settle(Cause::LocalError, Side::Own, now);
             return;
         };
         self.out.event(now, What::Acknowledged { remote });
-        let session = Session::new(accepted.session, remote, accepted.round_trip);
         if self.join(session, accepted.greetings, now) {
             self.prefer_private(accepted.private);
             self.begin(Start::Now, now);
@@ -413,7 +437,10 @@ impl Attempt {
         self.patience.learn_peer(session.peer_round_trip);
         self.session = Some(session);
         self.greetings = Some(greetings);
-        let allowed = self.consent.allow_target(session.remote).is_ok();
+        let allowed = match &self.meeting {
+            Some(meeting) => !meeting.relay.is_empty(),
+            None => self.consent.allow_target(session.remote).is_ok(),
+        };
         if !allowed {
             self.settle(Cause::ConsentRefused, Side::Own, now);
         }
@@ -436,6 +463,7 @@ impl Attempt {
         let patience = match self.next_target {
             Some(_) => HEAD_START,
             None if opener.listens() => self.patience.listening(),
+            None if opener.meets() => self.patience.reaching_relay(),
             None => self.patience.without_syns(),
         };
         self.state = State::Opening { until: now + patience };
@@ -465,6 +493,7 @@ impl Attempt {
     fn stands(&mut self, since: Timestamp) {
         let patience = match self.next_target {
             Some(_) => self.patience.private_greeting(),
+            None if self.meeting.is_some() => self.patience.joining(),
             None => self.patience.greeting(),
         };
         self.established_at = Some(since);

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use simopen_packet::{Syn, SynAck, Ttl};
 use simopen_protocol::cause::Cause;
+use simopen_protocol::technique::Carriage;
 
 /// Something that the world shall do. Order matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +59,11 @@ pub enum Command {
         /// The SYN-ACK that came for it.
         answer: SynAck,
     },
+    /// Dials the relay of [`crate::Attempt::meeting`] from any port, and presents the value there:
+    /// that it was sent is [`DialOutcome::Established`]. Its addresses are tried in their order,
+    /// those that a name stands for only where
+    /// [`crate::consent::TargetConsent::allow_relay`] allows them.
+    Meet(Carriage),
     /// Gives up: closes sockets, captures and held ports.
     Abandon,
 }
@@ -85,6 +91,10 @@ pub enum DialOutcome {
     Prohibited,
     /// ETIMEDOUT: the kernel itself gave up.
     TimedOut,
+    /// The relay of [`Command::Meet`] could not be reached.
+    RelayUnreachable,
+    /// An HTTP proxy on the way to the relay refused; the world has logged its words.
+    ProxyRefused,
     /// Any other system call failed; the world has logged which.
     LocalError,
 }
@@ -99,6 +109,8 @@ impl DialOutcome {
             Self::Unreachable => Some(Cause::Unreachable),
             Self::Prohibited => Some(Cause::Prohibited),
             Self::TimedOut => Some(Cause::NoAnswer),
+            Self::RelayUnreachable => Some(Cause::RelayUnreachable),
+            Self::ProxyRefused => Some(Cause::ProxyRefused),
             Self::LocalError => Some(Cause::LocalError),
         }
     }

@@ -6,6 +6,9 @@
 //! address that the broker cannot have observed where it stands; ports from 1024 up;
 //! at most [`MAX_TARGETS`] targets and [`MAX_SYNS`] SYNs a session. Each violation is a variant of
 //! [`Violation`] and has a test.
+//!
+//! A relay is no peer, and is dialled at a web server's ports too. It may be where the broker is;
+//! else what holds for targets holds for it.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -15,6 +18,8 @@ pub const MAX_TARGETS: u8 = 8;
 pub const MAX_SYNS: u8 = 16;
 /// The lowest port that is dialled: below are the system's services.
 pub const LOWEST_PORT: u16 = 1024;
+/// The ports below it at which a relay may be, because proxies let nothing else through.
+pub const RELAY_PORTS: [u16; 2] = [80, 443];
 
 /// Judges the targets of one session and counts them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,12 +77,36 @@ impl TargetConsent {
         self.count_target()
     }
 
+    /// Judges an address of a relay that the broker named.
+    ///
+    /// # Errors
+    ///
+    /// The rule that forbids it.
+    pub fn allow_relay(&self, relay: SocketAddr) -> Result<(), Violation> {
+        let address = relay.ip().to_canonical();
+        let broker = self.broker.to_canonical();
+        if relay.port() < LOWEST_PORT && !RELAY_PORTS.contains(&relay.port()) {
+            return Err(Violation::LowPort);
+        }
+        if address == broker {
+            return Ok(());
+        }
+        self.allow_address(address)?;
+        if is_private(address) && !is_private(broker) {
+            return Err(Violation::Private);
+        }
+        Ok(())
+    }
+
     /// The rules that hold for every target.
     fn allow_reachable(&self, target: SocketAddr) -> Result<(), Violation> {
-        let address = target.ip().to_canonical();
         if target.port() < LOWEST_PORT {
             return Err(Violation::LowPort);
         }
+        self.allow_address(target.ip().to_canonical())
+    }
+
+    fn allow_address(&self, address: IpAddr) -> Result<(), Violation> {
         if address.is_unspecified() {
             return Err(Violation::Unspecified);
         }
@@ -237,6 +266,38 @@ mod tests {
         ] {
             assert_eq!(judge(target, shared), Err(violation), "{target}");
         }
+    }
+
+    #[test]
+    fn a_relay_is_no_device_beside_the_peer_and_listens_as_servers_do() {
+        for (relay, judged) in [
+            ("203.0.113.5:443", Ok(())),
+            ("203.0.113.5:80", Ok(())),
+            ("203.0.113.5:7443", Ok(())),
+            ("192.0.2.1:7443", Ok(())),
+            ("[::ffff:192.0.2.1]:443", Ok(())),
+            ("203.0.113.5:25", Err(Violation::LowPort)),
+            ("192.0.2.1:22", Err(Violation::LowPort)),
+            ("0.0.0.0:443", Err(Violation::Unspecified)),
+            ("127.0.0.1:443", Err(Violation::Loopback)),
+            ("[::1]:443", Err(Violation::Loopback)),
+            ("169.254.169.254:80", Err(Violation::LinkLocal)),
+            ("[fe80::1]:443", Err(Violation::LinkLocal)),
+            ("224.0.0.1:443", Err(Violation::Multicast)),
+            ("255.255.255.255:443", Err(Violation::Multicast)),
+            ("10.0.0.1:443", Err(Violation::Gateway)),
+            ("192.168.1.20:443", Err(Violation::Private)),
+        ] {
+            assert_eq!(consent().allow_relay(relay.parse().unwrap()), judged, "{relay}");
+        }
+    }
+
+    #[test]
+    fn a_relay_beside_a_broker_on_this_very_machine_is_allowed() {
+        let consent = TargetConsent::new("127.0.0.1".parse().unwrap(), None);
+        assert_eq!(consent.allow_relay("127.0.0.1:7443".parse().unwrap()), Ok(()));
+        let other = consent.allow_relay("127.0.0.2:7443".parse().unwrap());
+        assert_eq!(other, Err(Violation::Loopback));
     }
 
     #[test]

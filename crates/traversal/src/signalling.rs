@@ -4,6 +4,7 @@
 //! answers, a notification the session that it belongs to; this machine remembers whose they are.
 //! How a world names an attempt is its own affair: a channel, a number.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use simopen_protocol::control::{
@@ -82,7 +83,7 @@ impl<K: Clone> Signalling<K> {
             Ok(Reply::Accepted(accepted)) => {
                 // Before the attempt learns of it: the next notification may be for it.
                 self.sessions.insert(accepted.session, attempt.clone());
-                Heard::ForAttempt(attempt, FromBroker::Accepted(accepted))
+                Heard::ForAttempt(attempt, FromBroker::Accepted(Box::new(accepted)))
             }
             Ok(
                 Reply::LoggedIn(_)
@@ -106,8 +107,20 @@ impl<K: Clone> Signalling<K> {
                 })
             }
             Notification::Presence(presence) => Heard::Presence(presence),
+            Notification::Member(_)
+            | Notification::Team(_)
+            | Notification::DropTeam(_)
+            | Notification::AddShare(_)
+            | Notification::DropShare(_)
+            | Notification::Note(_)
+            | Notification::DropNote(_)
+            | Notification::Revoked { .. }
+            | Notification::Restarting { .. }
+            | Notification::Verify
+            | Notification::Listed
+            | Notification::Several(_)
             // One of a newer version.
-            _ => Heard::Nothing,
+            | _ => Heard::Nothing,
         }
     }
 }
@@ -186,7 +199,7 @@ mod tests {
         let reply = accepted(SessionId(7));
         let heard =
             signalling.handle_message(answered(&request, Ok(Reply::Accepted(reply.clone()))));
-        assert_eq!(heard, Heard::ForAttempt(1, FromBroker::Accepted(reply)));
+        assert_eq!(heard, Heard::ForAttempt(1, FromBroker::Accepted(Box::new(reply))));
         let told = FromBroker::PeerOutcome(OutcomeState::Failed(Cause::NoAnswer));
         assert_eq!(signalling.handle_message(outcome(SessionId(7))), Heard::ForAttempt(1, told));
         assert_eq!(signalling.handle_message(outcome(SessionId(8))), Heard::Nothing);

@@ -3,10 +3,11 @@
 mod direct;
 mod forged_syn_ack;
 mod punch_and_listen;
+mod relay;
 mod simultaneous_open;
 
 use alloc::collections::VecDeque;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use simopen_packet::{Entropy, SeqNumber, Syn, SynAck, Timestamp, Ttl};
@@ -19,6 +20,7 @@ use self::direct::Direct;
 pub use self::forged_syn_ack::SynTemplate;
 use self::forged_syn_ack::{KernelSyn, UserspaceSyn};
 use self::punch_and_listen::PunchAndListen;
+use self::relay::Relay;
 use self::simultaneous_open::SimultaneousOpen;
 use crate::attempt::{AttemptConfig, Event, Role, Timer, What};
 use crate::command::{Command, Handshake};
@@ -35,6 +37,7 @@ const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// What is dialled: the other side's endpoint as the broker observed it, or its private one.
+    /// Unspecified where both meet at a relay: then nobody dials the other side.
     pub(crate) remote: SocketAddr,
     /// The other side's round trip to the broker.
     pub(crate) peer_round_trip: Duration,
@@ -43,6 +46,11 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(id: SessionId, remote: SocketAddr, peer_round_trip: Duration) -> Self {
         Self { id, remote, peer_round_trip: peer_round_trip.min(LONGEST_ROUND_TRIP) }
+    }
+
+    pub(crate) fn at_relay(id: SessionId, peer_round_trip: Duration) -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Self::new(id, nowhere, peer_round_trip)
     }
 }
 
@@ -117,6 +125,7 @@ pub(crate) enum Opener {
     PunchAndListen(PunchAndListen),
     KernelSyn(KernelSyn),
     UserspaceSyn(UserspaceSyn),
+    Relay(Relay),
 }
 
 impl Opener {
@@ -133,6 +142,7 @@ impl Opener {
                 SynOwner::Kernel => Self::KernelSyn(KernelSyn::new(role)),
                 SynOwner::Userspace => Self::UserspaceSyn(UserspaceSyn::new(config, role, entropy)),
             },
+            Technique::Relay(carriage) => Self::Relay(Relay::new(carriage)),
             // A technique of a newer protocol.
             _ => return None,
         })
@@ -143,15 +153,37 @@ impl Opener {
         match self {
             Self::Direct(opener) => opener.listens(),
             Self::PunchAndListen(opener) => opener.listens(),
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) | Self::UserspaceSyn(_) => false,
+            Self::SimultaneousOpen(_)
+            | Self::KernelSyn(_)
+            | Self::UserspaceSyn(_)
+            | Self::Relay(_) => false,
         }
+    }
+
+    /// Whether both sides dial a relay, and not each other.
+    pub(crate) const fn meets(&self) -> bool {
+        matches!(self, Self::Relay(_))
+    }
+
+    /// What it means that nothing has come of the dial in time.
+    pub(crate) const fn silence(&self) -> Cause {
+        if self.meets() { Cause::RelayUnreachable } else { Cause::NoAnswer }
+    }
+
+    /// What it means that the connection stands and has ended or stayed silent: a relay holds it
+    /// until the other side is there.
+    pub(crate) const fn not_greeted(&self) -> Cause {
+        if self.meets() { Cause::NotPaired } else { Cause::NotConfirmed }
     }
 
     /// Whether each side's SYNs decide, and not the originator's alone.
     pub(crate) const fn both_dial(&self) -> bool {
         match self {
             Self::Direct(_) | Self::PunchAndListen(_) => false,
-            Self::SimultaneousOpen(_) | Self::KernelSyn(_) | Self::UserspaceSyn(_) => true,
+            Self::SimultaneousOpen(_)
+            | Self::KernelSyn(_)
+            | Self::UserspaceSyn(_)
+            | Self::Relay(_) => true,
         }
     }
 
@@ -168,7 +200,8 @@ impl Opener {
             Self::Direct(_)
             | Self::SimultaneousOpen(_)
             | Self::PunchAndListen(_)
-            | Self::KernelSyn(_) => None,
+            | Self::KernelSyn(_)
+            | Self::Relay(_) => None,
         }
     }
 
@@ -186,6 +219,7 @@ impl Opener {
                 return SimultaneousOpen::respond(config, session, now, out);
             }
             Self::UserspaceSyn(opener) => opener.hold(out),
+            Self::Relay(_) => Relay::respond(session, out),
             Self::PunchAndListen(_) | Self::KernelSyn(_) => {}
         }
         Start::Now
@@ -204,6 +238,7 @@ impl Opener {
             Self::SimultaneousOpen(opener) => opener.start(config, session, now, out),
             Self::PunchAndListen(opener) => opener.start(config, session, now, out),
             Self::KernelSyn(_) => KernelSyn::start(config, session, out),
+            Self::Relay(opener) => opener.start(out),
             Self::UserspaceSyn(opener) => return Some(opener.start(session, now, out)),
         }
         None
@@ -220,7 +255,10 @@ impl Opener {
         match self {
             Self::KernelSyn(opener) => opener.syn(syn, config, session, out),
             Self::PunchAndListen(opener) => opener.punched(config, session, out),
-            Self::Direct(_) | Self::SimultaneousOpen(_) | Self::UserspaceSyn(_) => {}
+            Self::Direct(_)
+            | Self::SimultaneousOpen(_)
+            | Self::UserspaceSyn(_)
+            | Self::Relay(_) => {}
         }
     }
 
@@ -231,7 +269,8 @@ impl Opener {
             Self::Direct(_)
             | Self::SimultaneousOpen(_)
             | Self::PunchAndListen(_)
-            | Self::KernelSyn(_) => None,
+            | Self::KernelSyn(_)
+            | Self::Relay(_) => None,
         }
     }
 
@@ -243,7 +282,7 @@ impl Opener {
             Self::UserspaceSyn(opener) => {
                 opener.retransmission().map(|at| (at, Timer::Retransmission))
             }
-            Self::Direct(_) | Self::KernelSyn(_) => None,
+            Self::Direct(_) | Self::KernelSyn(_) | Self::Relay(_) => None,
         }
     }
 
@@ -259,7 +298,7 @@ impl Opener {
             Self::SimultaneousOpen(opener) => opener.raise(out),
             Self::PunchAndListen(opener) => opener.punched(config, session, out),
             Self::UserspaceSyn(opener) => return Some(opener.retransmit(session, now, out)),
-            Self::Direct(_) | Self::KernelSyn(_) => {}
+            Self::Direct(_) | Self::KernelSyn(_) | Self::Relay(_) => {}
         }
         None
     }
@@ -270,7 +309,7 @@ impl Opener {
             Self::SimultaneousOpen(opener) => opener.stop(),
             Self::PunchAndListen(opener) => opener.stop(),
             Self::UserspaceSyn(opener) => opener.stop(),
-            Self::Direct(_) | Self::KernelSyn(_) => {}
+            Self::Direct(_) | Self::KernelSyn(_) | Self::Relay(_) => {}
         }
     }
 }

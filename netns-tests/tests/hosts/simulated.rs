@@ -58,7 +58,9 @@ pub(crate) const fn name(outcome: DialOutcome) -> &'static str {
         DialOutcome::Unreachable => "unreachable",
         DialOutcome::Prohibited => "prohibited",
         DialOutcome::TimedOut => "timed out",
-        DialOutcome::LocalError => "another error",
+        DialOutcome::RelayUnreachable | DialOutcome::ProxyRefused | DialOutcome::LocalError => {
+            "another error"
+        }
     }
 }
 

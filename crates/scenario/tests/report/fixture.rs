@@ -22,7 +22,7 @@ pub(crate) fn matrix(boxes: &[NamedBox], command: &str) -> Results {
     let mut results = Results::new(Kind::Matrix, Executor::Model, 7, command.to_owned());
     results.complete = true;
     results.boxes = boxes.to_vec();
-    results.ways = Technique::ALL.map(Way::Own).to_vec();
+    results.ways = Technique::WITHOUT_RELAY.map(Way::Own).to_vec();
     for (number, way) in results.ways.clone().into_iter().enumerate() {
         for (row, a) in boxes.iter().enumerate() {
             for (column, b) in boxes.iter().enumerate().skip(row) {
@@ -32,7 +32,9 @@ pub(crate) fn matrix(boxes: &[NamedBox], command: &str) -> Results {
             }
         }
     }
-    for technique in Technique::ALL.into_iter().filter(|technique| technique.needs_forging()) {
+    for technique in
+        Technique::WITHOUT_RELAY.into_iter().filter(|technique| technique.needs_forging())
+    {
         let boxes = [boxes[0].clone(), boxes[0].clone()];
         results.cells.push(result(cell(boxes, Way::Own(technique), false, 5, 0.0), 1));
     }
@@ -68,7 +70,7 @@ pub(crate) fn bench(named: &NamedBox) -> Results {
     let mut results = Results::new(Kind::Bench, Executor::Model, 7, command);
     results.complete = true;
     results.boxes = vec![named.clone()];
-    results.ways = Technique::ALL.map(Way::Own).to_vec();
+    results.ways = Technique::WITHOUT_RELAY.map(Way::Own).to_vec();
     for way in results.ways.clone() {
         for loss in [0.0, 0.01, 0.05, 0.1] {
             for leg in [1, 10, 25, 50, 100, 200] {

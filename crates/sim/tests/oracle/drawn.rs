@@ -177,7 +177,7 @@ pub(crate) fn experiments() -> impl Strategy<Value = Experiment> {
             ..Conditions::with_leg(milliseconds(&[5, 1, 20, 100], leg))
         };
         Experiment {
-            technique: pick(&Technique::ALL, technique),
+            technique: pick(&Technique::WITHOUT_RELAY, technique),
             boxes: [a, b],
             forging: pick(&[true, true, true, false], forging),
             conditions,

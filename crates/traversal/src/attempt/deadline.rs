@@ -41,6 +41,9 @@ const SYNS_BEFORE_VERDICT: u8 = 2;
 /// under RFC 1122 §4.2.3.1. A world that was held up for longer waits no longer for that.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
 
+/// How long a relay knows a value (seed 001 ¶177).
+const VALUE_LIFETIME: Duration = Duration::from_secs(30);
+
 /// The round trips from which the waits follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Patience {
@@ -79,6 +82,17 @@ impl Patience {
     /// tries a private endpoint first, and reports.
     pub(super) fn listening(self) -> Duration {
         self.both() * 2 + HEAD_START + self.private_greeting() + INITIAL_RTO * 4
+    }
+
+    /// For the dial to a relay, which may go through a proxy that dials it in its turn.
+    pub(super) fn reaching_relay(self) -> Duration {
+        (self.both() * 2 + INITIAL_RTO * 4).min(VALUE_LIFETIME)
+    }
+
+    /// For the first bytes through a relay: the other side may only have begun, and has as long to
+    /// reach it. A relay that has heard nothing by the end of its values' life has closed.
+    pub(super) fn joining(self) -> Duration {
+        (self.signalling() + self.reaching_relay()).min(VALUE_LIFETIME) + self.both()
     }
 
     /// For the greeting at a private endpoint.

@@ -51,13 +51,13 @@ pub enum What {
     Requested,
     /// The broker passed on the other side's request.
     Asked {
-        /// The originator's observed endpoint.
-        remote: SocketAddr,
+        /// The originator's observed endpoint; `None` where both meet at a relay.
+        remote: Option<SocketAddr>,
     },
     /// The broker acknowledged the request.
     Acknowledged {
-        /// The responder's observed endpoint.
-        remote: SocketAddr,
+        /// The responder's observed endpoint; `None` where both meet at a relay.
+        remote: Option<SocketAddr>,
     },
     /// A SYN of this side went out.
     SynSent {

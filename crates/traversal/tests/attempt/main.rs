@@ -6,5 +6,6 @@ mod hostile;
 mod listening;
 mod order;
 mod properties;
+mod relay;
 mod side;
 mod verdict;

@@ -11,14 +11,15 @@ use simopen_traversal::consent::MAX_SYNS;
 use simopen_traversal::{Command, DialOutcome, FromBroker};
 
 use crate::side::{
-    DIRECT, LOCAL, PRIVATE, REMOTE, Side, USERSPACE, acceptance, acceptance_beside, bytes,
-    endpoint, kernel_syn, ms, segment,
+    DIRECT, LOCAL, PRIVATE, RELAY_AT, REMOTE, Side, USERSPACE, acceptance, acceptance_at,
+    acceptance_beside, bytes, endpoint, kernel_syn, ms, segment,
 };
 
 #[derive(Debug, Clone)]
 enum Input {
     Accepted(bool),
     AcceptedBeside,
+    AcceptedAtRelay(bool),
     Called,
     Refused(Cause),
     PeerOutcome(OutcomeState),
@@ -29,6 +30,7 @@ enum Input {
     Dialled(DialOutcome),
     Greeting(bool),
     Reset,
+    Closed,
     LinkLost,
     TimeOut,
     Pass(u64),
@@ -45,6 +47,8 @@ fn inputs() -> impl Strategy<Value = Input> {
         DialOutcome::Unreachable,
         DialOutcome::Prohibited,
         DialOutcome::TimedOut,
+        DialOutcome::RelayUnreachable,
+        DialOutcome::ProxyRefused,
         DialOutcome::LocalError,
     ]);
     let outcomes =
@@ -52,6 +56,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
         4 => prop::bool::weighted(0.9).prop_map(Input::Accepted),
         2 => Just(Input::AcceptedBeside),
+        3 => prop::bool::weighted(0.9).prop_map(Input::AcceptedAtRelay),
         1 => Just(Input::Called),
         1 => causes().prop_map(Input::Refused),
         1 => outcomes.prop_map(Input::PeerOutcome),
@@ -63,6 +68,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => dials.prop_map(Input::Dialled),
         1 => any::<bool>().prop_map(Input::Greeting),
         1 => Just(Input::Reset),
+        1 => Just(Input::Closed),
         1 => Just(Input::LinkLost),
         8 => Just(Input::TimeOut),
         4 => (0..3000_u64).prop_map(Input::Pass),
@@ -76,6 +82,9 @@ fn apply(side: &mut Side, input: Input) {
             side.hear(&acceptance(if allowed { REMOTE } else { "127.0.0.1:4000" }));
         }
         Input::AcceptedBeside => side.hear(&acceptance_beside(PRIVATE)),
+        Input::AcceptedAtRelay(allowed) => {
+            side.hear(&acceptance_at(&[if allowed { RELAY_AT } else { "127.0.0.1:443" }]));
+        }
         Input::Called => side.attempt.handle_accepted(now, now),
         Input::Refused(cause) => side.hear(&FromBroker::Refused(cause)),
         Input::PeerOutcome(state) => side.hear_of_peer(state),
@@ -101,6 +110,7 @@ fn apply(side: &mut Side, input: Input) {
         Input::Greeting(true) => side.attempt.handle_greeting(now),
         Input::Greeting(false) => side.attempt.handle_wrong_greeting(now),
         Input::Reset => side.attempt.handle_reset(now),
+        Input::Closed => side.attempt.handle_closed(now),
         Input::LinkLost => side.attempt.handle_link_lost(now),
         Input::TimeOut => {
             if let Some((due, _)) = side.attempt.poll_timeout() {
@@ -148,8 +158,10 @@ proptest! {
         let mut side = run(technique, originates, &inputs);
         let left_alone = side.now;
         side.finish();
-        // Nothing that is waited for takes longer than a few SYNs and round trips.
-        prop_assert!(side.now - left_alone < Duration::from_secs(15), "{}", side.now);
+        // Nothing that is waited for takes longer than a few SYNs and round trips, or as long as a
+        // relay knows a value.
+        let longest = if technique.meets_at_relay() { 31 } else { 15 };
+        prop_assert!(side.now - left_alone < Duration::from_secs(longest), "{}", side.now);
 
         let emitted = side.emitted();
         prop_assert!(emitted.len() <= usize::from(MAX_SYNS));
@@ -163,6 +175,7 @@ proptest! {
         prop_assert!(count(|one| matches!(one, Command::Punch { .. })) <= 1, "Punch");
         prop_assert!(count(|one| matches!(one, Command::Listen { .. })) <= 1, "Listen");
         prop_assert!(count(|one| matches!(one, Command::RaiseTtl)) <= 1, "RaiseTtl");
+        prop_assert!(count(|one| matches!(one, Command::Meet(_))) <= 1, "Meet");
         prop_assert!(count(|one| matches!(one, Command::Swallow { .. })) <= 1, "Swallow");
         prop_assert!(side.reported().len() <= 1, "{:?}", side.reported());
         if let Some(failure) = side.failure() {

@@ -8,11 +8,12 @@ use simopen_packet::{
 };
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Accepted, Action, Connect, ConnectionRequest, Destination, Outcome, OutcomeState, SynBytes,
+    Accepted, Action, Connect, ConnectionRequest, Destination, Meeting, Outcome, OutcomeState,
+    SynBytes,
 };
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
-use simopen_protocol::technique::{SynOwner, Technique};
+use simopen_protocol::technique::{Carriage, SynOwner, Technique};
 use simopen_protocol::token::Token;
 use simopen_traversal::{
     Attempt, AttemptConfig, AttemptOutcome, Command, DialOutcome, Failure, FromBroker, SynTemplate,
@@ -25,6 +26,7 @@ pub(crate) const USERSPACE: Technique = Technique::ForgedSynAck(SynOwner::Usersp
 pub(crate) const DIRECT: Technique = Technique::Direct;
 pub(crate) const LOW_TTL: Technique = Technique::SimultaneousOpenLowTtl;
 pub(crate) const PUNCH: Technique = Technique::PunchAndListen;
+pub(crate) const RELAY: Technique = Technique::Relay(Carriage::Any);
 pub(crate) const SESSION: SessionId = SessionId(41);
 pub(crate) const LOCAL: &str = "10.0.0.2:40000";
 pub(crate) const OBSERVED: &str = "198.51.100.7:40000";
@@ -73,14 +75,34 @@ pub(crate) fn request(technique: Technique, from: &str) -> ConnectionRequest {
         technique,
         device: None,
         certificate: None,
-        destination: Destination::Endpoint(endpoint(from)),
+        destination: if technique.meets_at_relay() {
+            meeting(&[RELAY_AT])
+        } else {
+            Destination::Endpoint(endpoint(from))
+        },
         round_trip: PEER_TRIP,
         greetings: greetings(),
     }
 }
 
+/// Where the broker says that its relay is.
+pub(crate) const RELAY_AT: &str = "192.0.2.1:443";
+
+pub(crate) fn meeting(relay: &[&str]) -> Destination {
+    Destination::Meeting(Meeting {
+        relay: relay.iter().map(|at| at.parse().unwrap()).collect(),
+        value: Token::from_random([9; 32]),
+    })
+}
+
+/// The acknowledgement that names a relay.
+pub(crate) fn acceptance_at(relay: &[&str]) -> FromBroker {
+    let FromBroker::Accepted(accepted) = acceptance(REMOTE) else { panic!() };
+    FromBroker::Accepted(Box::new(Accepted { destination: meeting(relay), ..*accepted }))
+}
+
 pub(crate) fn acceptance(by: &str) -> FromBroker {
-    FromBroker::Accepted(Accepted {
+    FromBroker::Accepted(Box::new(Accepted {
         session: SESSION,
         peer: PeerId(8),
         device: None,
@@ -89,7 +111,7 @@ pub(crate) fn acceptance(by: &str) -> FromBroker {
         round_trip: PEER_TRIP,
         greetings: greetings(),
         private: None,
-    })
+    }))
 }
 
 /// The other side's endpoint in its own network.
@@ -99,13 +121,13 @@ pub(crate) const PRIVATE: &str = "10.0.0.77:52100";
 pub(crate) fn acceptance_beside(private: &str) -> FromBroker {
     let observed = SocketAddr::new(endpoint(OBSERVED).ip(), 52_000);
     let FromBroker::Accepted(accepted) = acceptance(REMOTE) else { panic!() };
-    FromBroker::Accepted(Accepted {
+    FromBroker::Accepted(Box::new(Accepted {
         device: None,
         certificate: None,
         destination: Destination::Endpoint(observed),
         private: Some(endpoint(private)),
-        ..accepted
-    })
+        ..*accepted
+    }))
 }
 
 #[derive(Clone)]
