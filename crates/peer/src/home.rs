@@ -20,6 +20,7 @@
 mod files;
 mod log;
 mod membership;
+mod pins;
 
 use std::ffi::OsString;
 use std::io;
@@ -30,6 +31,7 @@ use thiserror::Error;
 
 pub use self::log::{DeviceLog, Entry, Event};
 pub use self::membership::{DeviceKey, Membership};
+pub use self::pins::{Pin, PinFile, Verified};
 
 /// The state directory of one device. It is looked at anew in each call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +148,12 @@ impl Home {
     /// [`HomeError`] when it cannot be written.
     pub fn renew(&self, name: &BrokerName, certificate: &[u8]) -> Result<(), HomeError> {
         membership::write_certificate(&self.folder(name), certificate)
+    }
+
+    /// The keys of other devices that this one met at a broker.
+    #[must_use]
+    pub fn pins(&self, name: &BrokerName) -> PinFile {
+        PinFile::new(self.clone(), name.clone())
     }
 
     /// Reads one of a broker's JSON files. `None` where there is none.

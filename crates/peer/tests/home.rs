@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use simopen_peer::home::{DeviceKey, Event, Home, HomeError, Membership};
-use simopen_protocol::control::Certificate;
+use simopen_peer::home::{DeviceKey, Event, Home, HomeError, Membership, Verified};
+use simopen_protocol::control::{Certificate, PublicKey};
 use simopen_protocol::identity::BrokerName;
 
 /// A directory of this test's own, removed at its end.
@@ -222,4 +222,28 @@ fn the_log_keeps_what_happened_and_stays_bounded() {
         .sum();
     assert!(bytes < 2 * (1024 * 1024 + 20_000), "{bytes}");
     assert_eq!(mode(&scratch.home().join("log.jsonl")), 0o600);
+}
+
+#[test]
+fn the_first_key_of_a_device_stays_until_another_is_accepted() {
+    let scratch = Scratch::new("home-pins");
+    let home = Home::open(&scratch.home()).unwrap();
+    home.add(&membership("home")).unwrap();
+    let pins = home.pins(&name("home"));
+    let (user, device) = ("bob".parse().unwrap(), "laptop".parse().unwrap());
+    let [first, other] = [1, 2].map(|byte| PublicKey(vec![byte; 91]));
+    assert_eq!(pins.all().unwrap(), []);
+    assert_eq!(pins.keep(&user, &device, &first).unwrap(), first);
+    assert_eq!(pins.keep(&user, &device, &other).unwrap(), first, "the first one is kept");
+    assert_eq!(pins.accept(&user, &device).unwrap(), None, "none was refused yet");
+    assert!(!pins.verify(&user, &device, &other).unwrap());
+    assert!(pins.verify(&user, &device, &first).unwrap());
+    pins.refuse(&user, &device, &other).unwrap();
+    let pin = pins.find(&user, &device).unwrap().unwrap();
+    assert_eq!((pin.key, pin.verified), (first, Verified::Yes));
+    assert_eq!(pin.refused, Some(other.clone()));
+    assert_eq!(pins.accept(&user, &device).unwrap(), Some(other.clone()));
+    let pin = pins.find(&user, &device).unwrap().unwrap();
+    assert_eq!((pin.key, pin.verified, pin.refused), (other, Verified::No, None));
+    assert_eq!(pins.find(&user, &"phone".parse().unwrap()).unwrap(), None);
 }

@@ -75,6 +75,15 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     rename(&unfinished, path)
 }
 
+/// Waits until no other process holds this file, and holds it until the result is dropped.
+pub(super) fn lock(path: &Path) -> Result<File, HomeError> {
+    let opened =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(path);
+    let file = opened.map_err(refused("opened", path))?;
+    file.lock().map_err(refused("locked", path))?;
+    Ok(file)
+}
+
 /// Puts a finished file or folder into its place, and lets that last.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), HomeError> {
     fs::rename(from, to).map_err(refused("written", to))?;
