@@ -4,33 +4,78 @@ mod forging;
 mod signalling;
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use simopen_packet::{Entropy, Timestamp};
+use simopen_protocol::address::HostPort;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
     ControlError, ErrorName, Head, Message, Notification, Presence, Reply, Request, Response,
 };
-use simopen_protocol::identity::{PeerId, SessionId};
+use simopen_protocol::identity::{BrokerName, PeerId, SessionId};
 use simopen_protocol::token::{TOKEN_LEN, Token};
 
+use crate::admin::{AdminError, AdminId, AdminReply, AdminRequest};
 use crate::arrival::ArrivalConfig;
 use crate::consent::{ConsentPolicy, SESSION_LIFETIME};
-use crate::directory::Directory;
-use crate::event::{Event, Stats, What};
+use crate::directory::{Device, Directory};
+use crate::event::{Event, Gauges, Stats, What};
 use crate::forge::Forged;
+use crate::limits::Limits;
 use crate::link::{Link, LinkId, LinkKind, LinkOrigin, PathEstimate, Peer};
+use crate::pairing::PairingOrder;
+use crate::persist::{Persist, PersistId};
 use crate::session::{Party, Session};
 
 /// What the operator has laid down.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BrokerConfig {
     /// Whether and for whom packets are forged.
     pub consent: ConsentPolicy,
     /// The allowances in the timing of forged packets.
     pub arrival: ArrivalConfig,
+    /// What the broker calls itself towards devices that join.
+    pub name: BrokerName,
+    /// How long a peer may be silent before it is asked whether it is still there; it then has
+    /// half as long to answer. Seed 004 has 10, 20 or 30 s. `None` asks nobody.
+    pub alive: Option<Duration>,
+    /// Where the relay listens for peers, best first; empty where there is none.
+    pub relay: Vec<HostPort>,
+    /// Whether the operator may make pairs for unmodified clients.
+    pub rendezvous: Rendezvous,
+    /// How much is held.
+    pub limits: Limits,
+}
+
+impl Default for BrokerConfig {
+    /// A broker that forges nothing, asks nobody whether it is there, and has no relay.
+    #[expect(clippy::expect_used, reason = "the name is a constant")]
+    fn default() -> Self {
+        Self {
+            consent: ConsentPolicy::default(),
+            arrival: ArrivalConfig::default(),
+            name: BrokerName::new("broker").expect("the constant is a proper name"),
+            alive: None,
+            relay: Vec::new(),
+            rendezvous: Rendezvous::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Whether the operator may make pairs for clients that know nothing of this protocol: what they
+/// send is not encrypted end to end, and whoever sees the value can take a side's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rendezvous {
+    /// No.
+    #[default]
+    Off,
+    /// Yes.
+    Allowed,
 }
 
 /// The broker. See the crate's page for the law of driving it.
@@ -48,6 +93,9 @@ pub struct Broker {
     transmits: VecDeque<Transmit>,
     forged: VecDeque<Forged>,
     events: VecDeque<Event>,
+    persists: VecDeque<Persist>,
+    pairings: VecDeque<PairingOrder>,
+    admin: VecDeque<(AdminId, Result<AdminReply, AdminError>)>,
     stats: Stats,
 }
 
@@ -56,6 +104,10 @@ pub struct Broker {
 pub enum Transmit {
     /// Send this message.
     Message(LinkId, Message),
+    /// Send this message, which is a page of a long list, and call [`Broker::handle_page_sent`]
+    /// when it is written: the next page comes only then, so that nothing piles up for a peer that
+    /// reads slowly.
+    Page(LinkId, Message),
     /// Close the link after what was sent before.
     Close(LinkId),
 }
@@ -95,6 +147,9 @@ impl Broker {
             transmits: VecDeque::new(),
             forged: VecDeque::new(),
             events: VecDeque::new(),
+            persists: VecDeque::new(),
+            pairings: VecDeque::new(),
+            admin: VecDeque::new(),
             stats: Stats::default(),
         }
     }
@@ -172,6 +227,66 @@ impl Broker {
         self.transmits.pop_front()
     }
 
+    /// A page of a list was written to its link.
+    pub fn handle_page_sent(&mut self, _link: LinkId, _now: Timestamp) {}
+
+    /// What the wall clock says, in seconds since 1970 (UTC). Only invitations and the dates of
+    /// notes go by it, so that its steps end no session and log nobody out.
+    pub fn handle_wall_clock(&mut self, _unix_seconds: u64, _now: Timestamp) {}
+
+    /// The store has kept what [`Broker::poll_persist`] gave.
+    pub fn handle_persisted(&mut self, _id: PersistId, _now: Timestamp) {}
+
+    /// The store has not kept it, nor ever will.
+    pub fn handle_persist_failed(&mut self, _id: PersistId, _now: Timestamp) {}
+
+    /// The relay knows the two values of a pair.
+    pub fn handle_pairing_opened(&mut self, _session: SessionId, _now: Timestamp) {}
+
+    /// The relay refused a pair, or could not be asked.
+    pub fn handle_pairing_failed(&mut self, _session: SessionId, _now: Timestamp) {}
+
+    /// A pair is no more at the relay: it was never complete, or it has ended. Where nobody tells,
+    /// the oldest pairs are forgotten at [`Limits::pairings`].
+    pub fn handle_pairing_ended(&mut self, _session: SessionId, _now: Timestamp) {}
+
+    /// An operator asks something; [`Broker::poll_admin`] answers.
+    pub fn handle_admin(&mut self, id: AdminId, _request: AdminRequest, _now: Timestamp) {
+        self.admin.push_back((id, Err(AdminError::Busy)));
+    }
+
+    /// The broker will go away: everybody logged in is told when to try again, and nobody logs in
+    /// or asks for connections any more.
+    pub fn handle_restarting(&mut self, _within: Duration, _now: Timestamp) {}
+
+    /// What to keep next.
+    pub fn poll_persist(&mut self) -> Option<Persist> {
+        self.persists.pop_front()
+    }
+
+    /// What to ask of the relay next.
+    pub fn poll_pairing(&mut self) -> Option<PairingOrder> {
+        self.pairings.pop_front()
+    }
+
+    /// The next answer to an operator.
+    pub fn poll_admin(&mut self) -> Option<(AdminId, Result<AdminReply, AdminError>)> {
+        self.admin.pop_front()
+    }
+
+    /// What is held at this moment.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges::default()
+    }
+
+    /// The device that is logged in on a link by its key: whom to certify.
+    #[must_use]
+    pub fn device_on(&self, link: LinkId) -> Option<&Device> {
+        let key = self.links.get(&link)?.origin.key?;
+        self.directory.device(&key)
+    }
+
     /// The next packet to send raw, now.
     pub fn poll_forge(&mut self) -> Option<Forged> {
         self.forged.pop_front()
@@ -189,7 +304,7 @@ impl Broker {
         let oldest = self.sessions.values().map(|session| session.created).min();
         // A session may still ask at the very end of its lifetime.
         let expiry = oldest.map(|created| {
-            (created + SESSION_LIFETIME + core::time::Duration::from_nanos(1), Timer::SessionExpiry)
+            (created + SESSION_LIFETIME + Duration::from_nanos(1), Timer::SessionExpiry)
         });
         departure.into_iter().chain(expiry).min_by_key(|(at, _)| *at)
     }
@@ -217,7 +332,10 @@ impl Broker {
 
     fn respond(&mut self, link: LinkId, head: Head, result: Result<Reply, ErrorName>) {
         if let Err(name) = &result {
-            *self.stats.refused.entry(name.cause()).or_default() += 1;
+            match self.stats.refused.get_mut(&name.0) {
+                Some(count) => *count += 1,
+                None => drop(self.stats.refused.insert(name.0.clone(), 1)),
+            }
         }
         let response = Message::Response(Response { head, result });
         self.transmits.push_back(Transmit::Message(link, response));

@@ -1,42 +1,110 @@
-//! Users and communities as plain data.
+//! Users, communities, devices, teams and notes as plain data.
+//!
+//! A directory changes only by [`Change`]s, so that a store keeps those and gets the same
+//! directory by [`Directory::apply`]ing them again. An embedder without a store makes one by hand
+//! with [`Directory::insert`].
+
+mod change;
+mod record;
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 
-use simopen_protocol::identity::UserId;
+use simopen_protocol::control::{KeyFingerprint, TeamId};
+use simopen_protocol::identity::{CommunityName, DeviceName, NoteId, UserId};
 use simopen_protocol::token::Token;
 use subtle::ConstantTimeEq;
 
-/// One user.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct User {
-    /// What only the user and the broker know.
-    pub secret: Token,
-    /// The communities that the user is a member of. Users without a common community cannot
-    /// reach each other, nor learn that the other exists.
-    pub communities: BTreeSet<String>,
-}
+pub use self::change::Change;
+pub use self::record::{
+    Device, DeviceKind, Invitation, Invited, KeptNote, RELAY, SecretHash, Standing, TeamRecord,
+    User,
+};
 
-/// All users.
+/// All that a broker knows for longer than a connection lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Directory {
-    users: BTreeMap<UserId, User>,
+    users: BTreeMap<UserId, Account>,
+    /// Members by community; none is empty.
+    communities: BTreeMap<CommunityName, BTreeSet<UserId>>,
+    devices: BTreeMap<KeyFingerprint, Device>,
+    /// The devices in good standing by their names.
+    names: BTreeMap<(UserId, DeviceName), KeyFingerprint>,
+    invitations: BTreeMap<SecretHash, Invitation>,
+    teams: BTreeMap<TeamId, TeamRecord>,
+    /// Teams by member; none is empty.
+    teams_of: BTreeMap<UserId, BTreeSet<TeamId>>,
+    notes: BTreeMap<NoteId, KeptNote>,
+    /// Notes by recipient; none is empty.
+    mailboxes: BTreeMap<UserId, Mailbox>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Account {
+    secret: Option<Token>,
+    communities: BTreeSet<CommunityName>,
+    standing: Standing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Mailbox {
+    notes: BTreeSet<NoteId>,
+    bytes: usize,
 }
 
 impl Directory {
-    /// Adds or replaces a user.
+    /// Adds a user, or gives one another secret and other communities.
     pub fn insert(&mut self, id: UserId, user: User) {
-        self.users.insert(id, user);
+        let before: BTreeSet<_> = self.communities_of(&id).cloned().collect();
+        self.apply(&Change::User { user: id.clone(), secret: user.secret });
+        for community in before.difference(&user.communities) {
+            self.apply(&Change::MemberGone { community: community.clone(), user: id.clone() });
+        }
+        for community in user.communities {
+            self.apply(&Change::Member { community, user: id.clone() });
+        }
+    }
+
+    /// Whether there is no user at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
     }
 
     /// Whether the secret is that user's. Unknown users take as long as known ones.
     #[must_use]
     pub fn authenticates(&self, id: &UserId, secret: &Token) -> bool {
-        let known = self.users.get(id);
+        let known = self.users.get(id).and_then(|account| account.secret.as_ref());
         let nobody = Token::from_random([0; 32]);
-        let expected = known.map_or(&nobody, |user| &user.secret);
+        let expected = known.unwrap_or(&nobody);
         let equal: bool = expected.as_bytes().ct_eq(secret.as_bytes()).into();
         equal && known.is_some()
+    }
+
+    /// All users in the order of their names.
+    pub fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.users.keys()
+    }
+
+    /// Whether that user is known, and may still be one.
+    #[must_use]
+    pub fn standing(&self, user: &UserId) -> Option<Standing> {
+        self.users.get(user).map(|account| account.standing)
+    }
+
+    /// The communities that a user is in.
+    pub fn communities_of(&self, user: &UserId) -> impl Iterator<Item = &CommunityName> {
+        self.users.get(user).into_iter().flat_map(|account| &account.communities)
+    }
+
+    /// The members of a community in the order of their names.
+    pub fn members(&self, community: &CommunityName) -> impl Iterator<Item = &UserId> {
+        self.communities.get(community).into_iter().flatten()
+    }
+
+    /// Whether a user is in a community.
+    #[must_use]
+    pub fn is_member(&self, community: &CommunityName, user: &UserId) -> bool {
+        self.users.get(user).is_some_and(|account| account.communities.contains(community))
     }
 
     /// Whether the two are members of one community.
@@ -45,6 +113,84 @@ impl Directory {
         match (self.users.get(one), self.users.get(other)) {
             (Some(one), Some(other)) => !one.communities.is_disjoint(&other.communities),
             _ => false,
+        }
+    }
+
+    /// All devices, revoked ones too.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.devices.values()
+    }
+
+    /// The device with that key.
+    #[must_use]
+    pub fn device(&self, key: &KeyFingerprint) -> Option<&Device> {
+        self.devices.get(key)
+    }
+
+    /// The device in good standing that a user calls so.
+    #[must_use]
+    pub fn device_called(&self, user: &UserId, name: &DeviceName) -> Option<&Device> {
+        // The key of a map of pairs is found by a pair only.
+        let key = self.names.get(&(user.clone(), name.clone()))?;
+        self.devices.get(key)
+    }
+
+    /// The devices of a user, revoked ones too.
+    pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = &Device> {
+        self.devices.values().filter(move |device| device.user == *user)
+    }
+
+    /// The invitation with that secret.
+    #[must_use]
+    pub fn invitation(&self, hash: &SecretHash) -> Option<&Invitation> {
+        self.invitations.get(hash)
+    }
+
+    /// All invitations that were not used.
+    pub fn invitations(&self) -> impl Iterator<Item = &Invitation> {
+        self.invitations.values()
+    }
+
+    /// All teams.
+    pub fn teams(&self) -> impl Iterator<Item = (&TeamId, &TeamRecord)> {
+        self.teams.iter()
+    }
+
+    /// Who is in a team.
+    #[must_use]
+    pub fn team(&self, team: &TeamId) -> Option<&TeamRecord> {
+        self.teams.get(team)
+    }
+
+    /// The teams that a user is in.
+    pub fn teams_of(&self, user: &UserId) -> impl Iterator<Item = &TeamId> {
+        self.teams_of.get(user).into_iter().flatten()
+    }
+
+    /// A note.
+    #[must_use]
+    pub fn note(&self, note: NoteId) -> Option<&KeptNote> {
+        self.notes.get(&note)
+    }
+
+    /// The notes that a user has not deleted, oldest first.
+    pub fn notes_of(&self, user: &UserId) -> impl Iterator<Item = &KeptNote> {
+        let notes = self.mailboxes.get(user).into_iter().flat_map(|mailbox| &mailbox.notes);
+        notes.filter_map(|note| self.notes.get(note))
+    }
+
+    /// How many notes a user has, and how many bytes they are.
+    #[must_use]
+    pub fn mailbox(&self, user: &UserId) -> (usize, usize) {
+        self.mailboxes.get(user).map_or((0, 0), |mailbox| (mailbox.notes.len(), mailbox.bytes))
+    }
+}
+
+impl Invitation {
+    fn is_for(&self, user: &UserId) -> bool {
+        match &self.invited {
+            Invited::User(invited) => invited == user,
+            Invited::Relay => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What happened at the broker, for logs and timelines, and how often.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::net::SocketAddr;
 
 use simopen_packet::Timestamp;
@@ -88,6 +89,28 @@ pub enum What {
 /// Figures since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Stats {
+    /// Devices that joined.
+    pub joined: u64,
+    /// Logins.
+    pub logins: u64,
+    /// Peers that were asked whether they are still there.
+    pub verified: u64,
+    /// Peers that did not answer that, and were logged out.
+    pub vanished: u64,
+    /// Sessions that both sides confirmed.
+    pub confirmed: u64,
+    /// Sessions that failed, by cause.
+    pub failed: BTreeMap<Cause, u64>,
+    /// Pairs that the relay was asked to join.
+    pub pairings: u64,
+    /// Notes taken.
+    pub notes: u64,
+    /// Changes that the store kept.
+    pub persisted: u64,
+    /// Changes that the store did not keep.
+    pub persist_failed: u64,
+    /// Users and devices revoked.
+    pub revoked: u64,
     /// Forged packets sent.
     pub forged: u64,
     /// Forged packets withheld.
@@ -95,5 +118,30 @@ pub struct Stats {
     /// Forged packets that a rule forbade, by rule.
     pub violations: BTreeMap<Violation, u64>,
     /// Requests answered with an error, by its word.
-    pub refused: BTreeMap<Cause, u64>,
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// What is held at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Gauges {
+    /// Connections.
+    pub links: usize,
+    /// Logged-in devices.
+    pub peers: usize,
+    /// Open sessions.
+    pub sessions: usize,
+    /// Pairs at the relay, as far as they are remembered.
+    pub pairings: usize,
+    /// Logins that are held back.
+    pub held: usize,
+    /// Changes that wait for the store.
+    pub waiting: usize,
+    /// Users, revoked ones too.
+    pub users: usize,
+    /// Devices, revoked ones too.
+    pub devices: usize,
+    /// Teams.
+    pub teams: usize,
+    /// Notes, each counted once.
+    pub notes: usize,
 }

@@ -5,12 +5,16 @@
 //!   packets;
 //! * [`consent`] is the one module that says whether a packet may be forged;
 //! * [`arrival`] says when it leaves;
-//! * [`directory`] holds users and communities as plain data.
+//! * [`directory`] holds users, communities, devices, teams and notes as plain data. It changes by
+//!   what [`Broker::poll_persist`] gives out, and only after [`Broker::handle_persisted`]: nothing
+//!   is acknowledged before;
+//! * [`pairing`] is what a relay is asked to do, [`admin`] what an operator asks.
 //!
 //! What it is not: it opens no socket and knows no clock. The server hands in what it read and
 //! sends what comes out; a simulator does the same in virtual time.
 //!
-//! The one law: hand in one thing, then drain [`Broker::poll_transmit`], [`Broker::poll_forge`] and
+//! The one law: hand in one thing, then drain [`Broker::poll_transmit`], [`Broker::poll_persist`],
+//! [`Broker::poll_pairing`], [`Broker::poll_admin`], [`Broker::poll_forge`] and
 //! [`Broker::poll_event`], then read [`Broker::poll_timeout`].
 //!
 //! ```
@@ -21,11 +25,11 @@
 //! let alice = UserId::new("alice").unwrap();
 //! let secret = Token::from_random([7; 32]);
 //! let mut directory = Directory::default();
-//! directory.insert(alice.clone(), User { secret, communities: ["friends".into()].into() });
+//! directory.insert(alice.clone(), User { secret: Some(secret), communities: ["friends".parse().unwrap()].into() });
 //!
 //! let mut broker = Broker::new(BrokerConfig::default(), directory, Entropy::new([1; 32]));
 //! let now = Timestamp::ZERO;
-//! let origin = LinkOrigin { remote: "198.51.100.7:4000".parse().unwrap(), syn: None };
+//! let origin = LinkOrigin { remote: "198.51.100.7:4000".parse().unwrap(), syn: None, key: None };
 //! broker.handle_link(LinkId(1), origin, now);
 //! broker.handle_request(LinkId(1), Request::new(TransactionId(1), Action::Login(Login { user: alice, secret: Some(secret), reachable: Reachable::Yes })), now);
 //!
@@ -46,18 +50,26 @@
 
 extern crate alloc;
 
+pub mod admin;
 pub mod arrival;
 mod broker;
 pub mod consent;
 pub mod directory;
 pub mod event;
 pub mod forge;
+mod limits;
 mod link;
+pub mod pairing;
+pub mod persist;
 mod session;
 
-pub use broker::{Broker, BrokerConfig, Timer, Transmit};
+pub use admin::{AdminError, AdminId, AdminReply, AdminRequest};
+pub use broker::{Broker, BrokerConfig, Rendezvous, Timer, Transmit};
 pub use consent::Forging;
-pub use event::{Event, Stats, What};
+pub use event::{Event, Gauges, Stats, What};
 pub use forge::{ConsentRecord, Forged};
+pub use limits::Limits;
 pub use link::{LinkId, LinkOrigin, PathEstimate};
+pub use pairing::PairingOrder;
+pub use persist::{Persist, PersistId};
 pub use session::Party;

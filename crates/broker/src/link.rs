@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use simopen_packet::{Syn, Timestamp};
+use simopen_protocol::control::KeyFingerprint;
 use simopen_protocol::identity::{PeerId, UserId};
 use simopen_protocol::token::Token;
 
@@ -19,6 +20,9 @@ pub struct LinkOrigin {
     pub remote: SocketAddr,
     /// The SYN as it arrived (`TCP_SAVED_SYN`), where the listener saves them.
     pub syn: Option<Syn>,
+    /// The key with which the other end showed who it is, where the link is encrypted and it did
+    /// (the SHA-256 of the client certificate's SubjectPublicKeyInfo).
+    pub key: Option<KeyFingerprint>,
 }
 
 impl LinkOrigin {

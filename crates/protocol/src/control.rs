@@ -369,12 +369,12 @@ pub enum Notification {
     Note(Note),
     /// A note that was deleted by another device of the user.
     DropNote(NoteId),
-    /// A user's device may no longer be talked to: links to it are to be closed.
+    /// A user or a device may no longer be talked to: links to it are to be closed.
     Revoked {
-        /// The device, as it was known while online.
-        peer: PeerId,
-        /// Whose it is.
+        /// Whose.
         user: UserId,
+        /// Which device; without it all of that user's.
+        device: Option<DeviceName>,
     },
     /// The broker goes away for a while; the link will end.
     Restarting {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use simopen_broker::Forging;
 use simopen_broker::consent::ConsentPolicy;
 use simopen_broker::directory::{Directory, User};
-use simopen_protocol::identity::UserId;
+use simopen_protocol::identity::{CommunityName, UserId};
 use simopen_protocol::token::Token;
 
 /// How long a port may take to be proven to the broker once the login is done.
@@ -37,13 +37,18 @@ pub fn secret(place: usize) -> Token {
     Token::from_random([USERS[place].as_bytes()[0]; 32])
 }
 
+#[expect(clippy::expect_used, reason = "the community's name is a constant")]
+fn community() -> CommunityName {
+    CommunityName::new("experiment").expect("the constant is a proper name")
+}
+
 /// Both users, in one community.
 #[must_use]
 pub fn directory() -> Directory {
     let mut directory = Directory::default();
     for place in 0..USERS.len() {
-        let communities = ["experiment".to_owned()].into();
-        directory.insert(user(place), User { secret: secret(place), communities });
+        let communities = [community()].into();
+        directory.insert(user(place), User { secret: Some(secret(place)), communities });
     }
     directory
 }

@@ -66,7 +66,7 @@ impl Server {
                 self.lines.accepted(*socket);
                 self.links.insert(id, *socket);
                 self.ids.insert(*socket, id);
-                let origin = LinkOrigin { remote: *remote, syn: *syn };
+                let origin = LinkOrigin { remote: *remote, syn: *syn, key: None };
                 self.machine.handle_link(id, origin, context.now);
             }
             HostEvent::Readable(socket) => self.read(*socket, context),
@@ -155,8 +155,16 @@ impl Server {
         while let Some(transmit) = self.machine.poll_transmit() {
             match transmit {
                 Transmit::Message(id, message) => self.write(id, message, context),
+                Transmit::Page(id, message) => {
+                    self.write(id, message, context);
+                    self.machine.handle_page_sent(id, context.now);
+                }
                 Transmit::Close(id) => self.close(id, context),
             }
+        }
+        // There is no store: what is in memory is kept as long as the simulation runs.
+        while let Some(persist) = self.machine.poll_persist() {
+            self.machine.handle_persisted(persist.id, context.now);
         }
         while let Some(event) = self.machine.poll_event() {
             context.log.tell(event.at, context.name, || format!("{:?}", event.what));

@@ -46,7 +46,20 @@ impl Broker {
             Action::Syn(report) => self.syn_report(link, &report, now),
             Action::Outcome(outcome) => self.outcome(link, &outcome, now),
             Action::Ping => Ok(Reply::Done),
-            _ => Err(ErrorName("unknown-action".into())),
+            Action::Join(_)
+            | Action::Logout
+            | Action::Certificate
+            | Action::Proxy(_)
+            | Action::ProxyEnd(_)
+            | Action::NoteSend(_)
+            | Action::NoteDelete(_)
+            | Action::TeamCreate(_)
+            | Action::TeamDelete(_)
+            | Action::TeamAdd(_)
+            | Action::TeamRemove(_)
+            | Action::ShareAdd(_)
+            | Action::ShareDrop(_)
+            | _ => Err(ErrorName("unknown-action".into())),
         };
         self.respond(link, head, result);
     }

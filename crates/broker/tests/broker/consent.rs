@@ -477,7 +477,7 @@ fn a_probe_whose_saved_syn_is_of_somebody_else_proves_nothing() {
     let to = endpoint("192.0.2.1:443");
     let foreign = syn(endpoint("198.51.100.8:41000"), to, PROBE_SEQUENCE);
     for saved in [Some(foreign), None] {
-        let link = desk.accept_link(LinkOrigin { remote: alice.public, syn: saved });
+        let link = desk.accept_link(LinkOrigin { remote: alice.public, syn: saved, key: None });
         desk.probe_on(link, &alice, Some(PROBE_SEQUENCE)).unwrap();
         assert_eq!(answer_to_forging(&mut desk, &alice), "proxied-or-rewritten");
     }
@@ -490,7 +490,7 @@ fn a_listener_for_both_families_shows_an_ipv4_peer_as_what_it_is() {
     let bob = desk.proven("bob", "10.0.2.2:5000", "203.0.113.9:52000");
     let saved = syn(alice.public, endpoint("192.0.2.1:443"), PROBE_SEQUENCE);
     let remote: SocketAddr = endpoint("[::ffff:198.51.100.7]:41000");
-    let link = desk.accept_link(LinkOrigin { remote, syn: Some(saved) });
+    let link = desk.accept_link(LinkOrigin { remote, syn: Some(saved), key: None });
     desk.probe_on(link, &alice, Some(PROBE_SEQUENCE)).unwrap();
     let (session, _) = desk.session([&alice, &bob], KERNEL);
     desk.report(&alice, session, &alice.syn(bob.public)).unwrap();

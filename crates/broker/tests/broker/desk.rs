@@ -114,8 +114,8 @@ impl Desk {
         for (name, community) in
             [("alice", "friends"), ("bob", "friends"), ("carol", "friends"), ("dave", "others")]
         {
-            let communities = [community.to_owned()].into();
-            directory.insert(user(name), User { secret: secret(name), communities });
+            let communities = [community.parse().unwrap()].into();
+            directory.insert(user(name), User { secret: Some(secret(name)), communities });
         }
         let config = BrokerConfig { consent, ..BrokerConfig::default() };
         Self {
@@ -155,7 +155,7 @@ impl Desk {
         // As it was on the wire: an IPv4 peer of a listener for both families sent an IPv4 packet.
         let source = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let saved = syn(source, endpoint("192.0.2.1:443"), PROBE_SEQUENCE);
-        self.accept_link(LinkOrigin { remote, syn: Some(saved) })
+        self.accept_link(LinkOrigin { remote, syn: Some(saved), key: None })
     }
 
     pub(crate) fn accept_link(&mut self, origin: LinkOrigin) -> LinkId {
@@ -390,6 +390,10 @@ impl Desk {
             match transmit {
                 Transmit::Message(link, message) => {
                     self.inbox.entry(link).or_default().push(message);
+                }
+                Transmit::Page(link, message) => {
+                    self.inbox.entry(link).or_default().push(message);
+                    self.broker.handle_page_sent(link, self.now);
                 }
                 Transmit::Close(link) => self.closed.push(link),
             }

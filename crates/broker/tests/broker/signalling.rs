@@ -394,7 +394,7 @@ fn the_same_requests_and_entropy_give_the_same_answers() {
 fn a_link_without_a_saved_syn_shows_its_endpoint_all_the_same() {
     let mut desk = Desk::new();
     let alice = desk.member("alice", "10.0.1.2:4000", "198.51.100.7:41000");
-    let link = desk.accept_link(LinkOrigin { remote: alice.public, syn: None });
+    let link = desk.accept_link(LinkOrigin { remote: alice.public, syn: None, key: None });
     let Ok(Reply::Observed(observed)) = desk.probe_on(link, &alice, None) else { panic!() };
     assert_eq!(observed.endpoint, alice.public);
 }

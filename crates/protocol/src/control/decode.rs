@@ -221,7 +221,10 @@ fn notified(root: &Element<'_>, child: &Element<'_>) -> Result<Option<Notificati
         "DropNote" => Notification::DropNote(Fields::of(child, "DropNote", root).value("NoteID")?),
         "Revoked" => {
             let fields = Fields::of(child, "Revoked", root);
-            Notification::Revoked { peer: fields.value("PeerID")?, user: fields.value("UserID")? }
+            Notification::Revoked {
+                user: fields.value("UserID")?,
+                device: fields.optional("Device")?,
+            }
         }
         "Restarting" => {
             let within = Fields::of(child, "Restarting", root).value("Within")?;

@@ -159,8 +159,8 @@ fn notified_element(notification: &Notification) -> Element<'_> {
         Notification::DropShare(share) => share_element("DropShare", share),
         Notification::Note(note) => note_element(note),
         Notification::DropNote(note) => Element::new("DropNote").with("NoteID", note),
-        Notification::Revoked { peer, user } => {
-            Element::new("Revoked").with("PeerID", peer).with("UserID", user)
+        Notification::Revoked { user, device } => {
+            with_device(Element::new("Revoked").with("UserID", user), device.as_ref())
         }
         Notification::Restarting { within } => {
             Element::new("Restarting").with("Within", within.as_secs())

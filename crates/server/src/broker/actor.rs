@@ -82,7 +82,7 @@ impl Actor {
         self.next_link += 1;
         let id = LinkId(self.next_link);
         debug!(link = id.0, %remote, "accepted");
-        self.machine.handle_link(id, LinkOrigin { remote, syn }, self.clock.now());
+        self.machine.handle_link(id, LinkOrigin { remote, syn, key: None }, self.clock.now());
         self.links.insert(id, Link::spawn(id, stream, arrivals.clone()));
     }
 
@@ -117,8 +117,15 @@ impl Actor {
         while let Some(transmit) = self.machine.poll_transmit() {
             match transmit {
                 Transmit::Message(link, message) => self.write(link, &message, now),
+                Transmit::Page(link, message) => {
+                    self.write(link, &message, now);
+                    self.machine.handle_page_sent(link, now);
+                }
                 Transmit::Close(link) => self.close(link, now),
             }
+        }
+        while let Some(persist) = self.machine.poll_persist() {
+            self.machine.handle_persisted(persist.id, now);
         }
         while let Some(event) = self.machine.poll_event() {
             log(&event);

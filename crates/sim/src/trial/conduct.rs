@@ -281,7 +281,11 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
 }
 
 fn machine(trial: &Trial, own: IpAddr, seed: u64) -> Broker {
-    let config = BrokerConfig { consent: consent(trial.forging, own), arrival: trial.arrival };
+    let config = BrokerConfig {
+        consent: consent(trial.forging, own),
+        arrival: trial.arrival,
+        ..BrokerConfig::default()
+    };
     Broker::new(config, directory(), chance(seed, Whose::Broker, 0))
 }
 
