@@ -54,7 +54,12 @@ impl Roster {
             Notification::DropNote(note) => drop(self.notes.remove(note)),
             Notification::Listed => self.is_listed = true,
             Notification::Several(all) => all.iter().for_each(|one| self.handle(one)),
-            Notification::Revoked { peer, .. } => drop(self.online.remove(peer)),
+            Notification::Revoked { user, device } => {
+                let is_meant = |one: &Presence| {
+                    one.user == *user && (device.is_none() || one.device == *device)
+                };
+                self.online.retain(|_, presence| !is_meant(presence));
+            }
             // What concerns attempts and the link, and what a newer version tells.
             Notification::ConnectionRequest(_)
             | Notification::PeerOutcome(_)
