@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use simopen_packet::{Entropy, Timestamp};
+use simopen_packet::{Entropy, Syn, Timestamp};
 use simopen_protocol::address::HostPort;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
@@ -159,6 +159,16 @@ impl Broker {
         let origin = origin.canonical();
         let link_state = Link { origin, path: PathEstimate::default(), kind: LinkKind::Fresh };
         self.links.insert(link, link_state);
+    }
+
+    /// The SYN of that connection as it arrived, where somebody else than the listener's owner reads
+    /// it: a forger, which tells it only to whoever names its number. Before the probe is handed in.
+    pub fn handle_syn(&mut self, link: LinkId, syn: Syn) {
+        if let Some(link) = self.links.get_mut(&link)
+            && link.kind == LinkKind::Fresh
+        {
+            link.origin.syn = Some(syn);
+        }
     }
 
     /// The server measured the way to the other end of a link.

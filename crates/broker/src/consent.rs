@@ -47,6 +47,26 @@ pub struct ConsentPolicy {
     pub networks: Vec<(IpAddr, u8)>,
 }
 
+impl ConsentPolicy {
+    /// Judges where a packet claims to come from and where it goes: the rules that need nothing but
+    /// the two endpoints, for whoever judges a second time.
+    ///
+    /// # Errors
+    ///
+    /// The rule that forbids one of them.
+    pub fn judge_endpoints(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Result<(), Violation> {
+        if source == destination {
+            return Err(Violation::SameEndpoint);
+        }
+        allowed(self, destination)?;
+        allowed(self, source)
+    }
+}
+
 /// What is known of the two sides besides the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Standing {
@@ -88,11 +108,7 @@ pub(crate) fn judge(
     proven(receiver, now).map_err(|()| Violation::DestinationNotProven)?;
     proven(sender, now).map_err(|()| Violation::SourceNotProven)?;
     let (source, destination) = (sender.proof.endpoint, receiver.proof.endpoint);
-    if source == destination {
-        return Err(Violation::SameEndpoint);
-    }
-    allowed(policy, destination)?;
-    allowed(policy, source)?;
+    policy.judge_endpoints(source, destination)?;
     if receiver.syn.is_none() || sender.syn.is_none() || receiver.forged >= receiver.observations {
         return Err(Violation::NoObservation);
     }
@@ -282,7 +298,7 @@ mod tests {
     use simopen_protocol::token::Token;
 
     use super::*;
-    use crate::link::Proof;
+    use crate::link::{LinkId, Proof};
 
     const TOGETHER: Standing = Standing { both_online: true, share_community: true };
 
@@ -291,7 +307,8 @@ mod tests {
     }
 
     fn party(peer: u64, endpoint: SocketAddr) -> PartyState {
-        let proof = Proof { endpoint, way: ProbedWay::Verified, at: Timestamp::ZERO };
+        let proof =
+            Proof { link: LinkId(peer), endpoint, way: ProbedWay::Verified, at: Timestamp::ZERO };
         let mut party = PartyState::new(PeerId(peer), 4000, proof);
         party.syn = Some(Syn {
             source: self::endpoint("10.0.0.2:4000"),

@@ -6,6 +6,7 @@ use simopen_packet::{ForgeError, MAX_SYN_LEN, SeqNumber, Syn, SynAck, Timestamp}
 use simopen_protocol::cause::Cause;
 use simopen_protocol::identity::SessionId;
 
+use crate::link::LinkId;
 use crate::session::Party;
 
 /// One packet in another's name, ready to be sent raw.
@@ -32,6 +33,9 @@ pub struct ConsentRecord {
     pub session: SessionId,
     /// Who receives it.
     pub towards: Party,
+    /// The connections that proved the receiver's endpoint and the other side's, in this order: the
+    /// evidence for a second judge.
+    pub proven_by: [LinkId; 2],
     /// The foreign source: the other side's proven endpoint.
     pub source: SocketAddr,
     /// The receiver's proven endpoint.

@@ -96,6 +96,8 @@ impl Peer {
 /// An endpoint that a peer has shown to be its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Proof {
+    /// The connection that proved it.
+    pub(crate) link: LinkId,
     /// As the broker saw it.
     pub(crate) endpoint: SocketAddr,
     /// What is known of the way there.

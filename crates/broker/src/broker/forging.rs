@@ -79,6 +79,7 @@ impl Broker {
         let consent = ConsentRecord {
             session: id,
             towards,
+            proven_by: [receiver.proof.link, sender.proof.link],
             source,
             destination,
             sequence: own.sequence,

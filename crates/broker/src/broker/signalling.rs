@@ -98,8 +98,8 @@ impl Broker {
     /// Equality of the SYN that left and the SYN that arrived proves that neither a proxy nor a
     /// box that rewrites sequence numbers stands between, and shows the public endpoint. A
     /// connection proves its endpoint once.
-    fn probe(&mut self, link: LinkId, probe: &Probe, now: Timestamp) -> Result<Reply, ErrorName> {
-        let link = self.links.get_mut(&link).ok_or(Cause::LinkLost)?;
+    fn probe(&mut self, id: LinkId, probe: &Probe, now: Timestamp) -> Result<Reply, ErrorName> {
+        let link = self.links.get_mut(&id).ok_or(Cause::LinkLost)?;
         let peer = self
             .peers
             .get_mut(&probe.peer)
@@ -116,7 +116,7 @@ impl Broker {
             (left, arrived) if left == arrived => ProbedWay::Verified,
             _ => ProbedWay::ProxiedOrRewritten,
         };
-        peer.remember(probe.port, Proof { endpoint, way, at: now });
+        peer.remember(probe.port, Proof { link: id, endpoint, way, at: now });
         self.event(now, What::Proven { peer: probe.peer, endpoint });
         let ttl = arrived.map_or(Ttl(0), |syn| syn.ttl);
         Ok(Reply::Observed(Observed { endpoint, ttl }))

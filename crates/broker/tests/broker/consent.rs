@@ -484,6 +484,31 @@ fn a_probe_whose_saved_syn_is_of_somebody_else_proves_nothing() {
 }
 
 #[test]
+fn a_syn_that_somebody_else_read_proves_as_well_and_only_before_the_probe() {
+    for (first, cause) in [(true, None), (false, Some("proxied-or-rewritten"))] {
+        let mut desk = Desk::new();
+        let alice = desk.member("alice", "10.0.1.2:4000", "198.51.100.7:41000");
+        let bob = desk.proven("bob", "10.0.2.2:5000", "203.0.113.9:52000");
+        let saved = syn(alice.public, endpoint("192.0.2.1:443"), PROBE_SEQUENCE);
+        let link = desk.accept_link(LinkOrigin { remote: alice.public, syn: None, key: None });
+        if !first {
+            desk.probe_on(link, &alice, Some(PROBE_SEQUENCE)).unwrap();
+        }
+        desk.broker.handle_syn(link, saved);
+        desk.probe_on(link, &alice, Some(PROBE_SEQUENCE)).unwrap();
+        let Some(cause) = cause else {
+            let (session, _) = desk.session([&alice, &bob], KERNEL);
+            desk.report(&alice, session, &alice.syn(bob.public)).unwrap();
+            let towards_alice =
+                desk.forged.iter().find(|it| it.consent.destination == alice.public);
+            assert_eq!(towards_alice.unwrap().consent.proven_by[0], link, "and it is the evidence");
+            continue;
+        };
+        assert_eq!(answer_to_forging(&mut desk, &alice), cause);
+    }
+}
+
+#[test]
 fn a_listener_for_both_families_shows_an_ipv4_peer_as_what_it_is() {
     let mut desk = Desk::new();
     let alice = desk.member("alice", "10.0.1.2:4000", "198.51.100.7:41000");
