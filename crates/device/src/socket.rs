@@ -199,6 +199,45 @@ pub fn take_error(socket: &impl AsFd) -> io::Result<Option<io::Error>> {
     SockRef::from(socket).take_error()
 }
 
+/// Returns the number by which the kernel tells this socket from all others since it started,
+/// whoever holds a descriptor of it (SO_COOKIE).
+///
+/// # Errors
+///
+/// Fails where the descriptor is no socket.
+pub fn cookie(socket: &impl AsFd) -> io::Result<u64> {
+    syscall::option(socket, libc::SOL_SOCKET, libc::SO_COOKIE)
+}
+
+/// Returns the number of the network namespace that a socket lives in (SO_NETNS_COOKIE).
+///
+/// # Errors
+///
+/// Fails where the descriptor is no socket, and before Linux 5.14.
+pub fn namespace_cookie(socket: &impl AsFd) -> io::Result<u64> {
+    syscall::option(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE)
+}
+
+/// Returns both ends of a connected TCP socket, the own one first, each written in one way: IPv4
+/// peers of a listener for both families as IPv4.
+///
+/// # Errors
+///
+/// `InvalidInput` where the descriptor is a socket of another kind, and whatever the kernel says.
+pub fn endpoints(socket: &impl AsFd) -> io::Result<(SocketAddr, SocketAddr)> {
+    let protocol: i32 = syscall::option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL)?;
+    let reference = SockRef::from(socket);
+    let other_kind = || io::Error::from(io::ErrorKind::InvalidInput);
+    if protocol != libc::IPPROTO_TCP {
+        return Err(other_kind());
+    }
+    let canonical = |address: socket2::SockAddr| {
+        let endpoint = address.as_socket().ok_or_else(other_kind)?;
+        Ok::<_, io::Error>(SocketAddr::new(endpoint.ip().to_canonical(), endpoint.port()))
+    };
+    Ok((canonical(reference.local_addr()?)?, canonical(reference.peer_addr()?)?))
+}
+
 /// Returns what the kernel knows about a TCP connection.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// Data that the kernel may read and write as bytes.
 ///
@@ -15,6 +15,8 @@ pub(crate) unsafe trait PlainData: Copy {}
 unsafe impl PlainData for i32 {}
 // SAFETY: every bit pattern of 32 bits is an integer.
 unsafe impl PlainData for u32 {}
+// SAFETY: every bit pattern of 64 bits is an integer.
+unsafe impl PlainData for u64 {}
 // SAFETY: two 32-bit integers lie side by side without padding.
 unsafe impl PlainData for [RepairOption; 4] {}
 // SAFETY: five 32-bit integers lie side by side without padding.
@@ -51,6 +53,17 @@ pub(crate) fn set_capabilities(kept: u64) -> io::Result<()> {
     // SAFETY: capset(2) reads a header of two 32-bit integers and, in this version, two records of
     // three; both live to the end of the call, and process number 0 names the calling thread.
     let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes all descriptors from `first` on.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    let first = libc::c_uint::try_from(first).map_err(io::Error::other)?;
+    // SAFETY: close_range(2) takes numbers only. Descriptors that the process owns are the caller's
+    // business: nothing in memory is touched.
+    let result = unsafe {
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0 as libc::c_uint)
+    };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -22,6 +22,7 @@
 pub mod authority;
 pub mod broker;
 mod error;
+pub mod forger;
 pub mod tls;
 pub mod wall_clock;
 
