@@ -206,6 +206,7 @@ fn in_a_word(record: &RunRecord) -> String {
     }
     match &record.outcome {
         Outcome::Connected => "connected".to_owned(),
+        Outcome::Relayed => "connected through the relay".to_owned(),
         Outcome::Failed { words, .. } => format!("failed: {words}"),
         _ => "over".to_owned(),
     }

@@ -140,12 +140,13 @@ impl AttemptReport {
             | Technique::SimultaneousOpen
             | Technique::SimultaneousOpenLowTtl
             | Technique::PunchAndListen
+            | Technique::Relay(_)
             | _ => (result.technique.name(), None),
         };
         let record = &result.record;
         let cause = match &record.outcome {
             Outcome::Failed { cause, words } => Some((cause.clone(), words.clone())),
-            Outcome::Connected | _ => None,
+            Outcome::Connected | Outcome::Relayed | _ => None,
         };
         let (cause_word, cause) = cause.unzip();
         let total = |count: fn(&Delivered) -> u32| record.delivered.iter().map(count).sum();

@@ -35,10 +35,10 @@ pub struct AttemptResult {
 }
 
 impl AttemptResult {
-    /// Whether authenticated bytes went both ways.
+    /// Whether authenticated bytes went both ways, directly or through the relay.
     #[must_use]
     pub fn connected(&self) -> bool {
-        self.record.outcome == Outcome::Connected
+        matches!(self.record.outcome, Outcome::Connected | Outcome::Relayed)
     }
 
     /// Why it failed, in words.
@@ -46,7 +46,7 @@ impl AttemptResult {
     pub const fn cause(&self) -> Option<&str> {
         match &self.record.outcome {
             Outcome::Failed { words, .. } => Some(words.as_str()),
-            Outcome::Connected | _ => None,
+            Outcome::Connected | Outcome::Relayed | _ => None,
         }
     }
 

@@ -14,19 +14,21 @@ use simopen_traversal::{Failure, Side};
 
 use self::followed::{Followed, follow};
 use crate::network::{Layout, NoSuchHost};
+use crate::proxies::PROXY_NAMES;
 use crate::run::{Delivered, LadderPacket, PacketsSent};
 
 /// The packets between two hosts, whoever sent them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Flow {
-    /// The broker's address: what comes from it or goes to it is signalling.
-    broker: IpAddr,
+    /// The broker's address and those of proxies: what comes from there or goes there does not go
+    /// between the two.
+    others: Vec<IpAddr>,
 }
 
 impl Flow {
     fn contains(&self, packet: &PacketSummary) -> bool {
-        packet.source.ip() != self.broker
-            && packet.destination.ip() != self.broker
+        !self.others.contains(&packet.source.ip())
+            && !self.others.contains(&packet.destination.ip())
             && packet.kind != PacketKind::Other
     }
 }
@@ -56,7 +58,9 @@ impl<'run> Evidence<'run> {
         layout: &'run Layout,
         hosts: [&'run str; 3],
     ) -> Result<Self, NoSuchHost> {
-        let flow = Flow { broker: layout.address(hosts[2])? };
+        let proxies = PROXY_NAMES.iter().filter_map(|name| layout.address(name).ok());
+        let others = [layout.address(hosts[2])?].into_iter().chain(proxies).collect();
+        let flow = Flow { others };
         let packets = follow(fabric, events, layout, &flow);
         Ok(Self { fabric, events, layout, flow, hosts, packets })
     }

@@ -27,7 +27,9 @@ pub struct Account {
     pub not_begun: Option<String>,
     /// How long the originator took to prove a port.
     pub gather: Option<Duration>,
-    /// Whether bytes still flowed without the broker; `None` without a connection.
+    /// Whether the two sides met at the relay.
+    pub relayed: bool,
+    /// Whether bytes still flowed without broker and relay; `None` without a connection.
     pub direct: Option<bool>,
     /// What became true at originator (0) and responder (1), in the order in which each told it.
     pub events: Vec<(usize, Event)>,
@@ -58,6 +60,7 @@ impl Account {
             ends: [Err(None), Err(None)],
             not_begun: None,
             gather: None,
+            relayed: false,
             direct: None,
             events: Vec::new(),
             broker: Vec::new(),
@@ -66,13 +69,21 @@ impl Account {
         }
     }
 
-    /// When both ends said ESTABLISHED.
+    /// When both ends said ESTABLISHED. That each says so of the relay means nothing yet: then it
+    /// is when the originator's first byte had come to the responder.
     #[must_use]
     pub fn established(&self) -> Option<Timestamp> {
         match self.ends {
+            [Ok(_), Ok(_)] if self.relayed => self.seen(1, |what| matches!(what, What::Confirmed)),
             [Ok(a), Ok(b)] => Some(a.max(b)),
             _ => None,
         }
+    }
+
+    /// When that became true first at originator (0) or responder (1).
+    fn seen(&self, place: usize, wanted: fn(&What) -> bool) -> Option<Timestamp> {
+        let mut own = self.events.iter().filter(|(host, _)| *host == place);
+        own.find(|(_, event)| wanted(&event.what)).map(|(_, event)| event.at)
     }
 
     /// When it was established or, where it was not, had failed.
@@ -120,7 +131,7 @@ impl Account {
 
     fn outcome(&self, evidence: &Evidence<'_>) -> Outcome {
         if self.direct.is_some() {
-            return Outcome::Connected;
+            return if self.relayed { Outcome::Relayed } else { Outcome::Connected };
         }
         if let Some(words) = &self.not_begun {
             let cause = Cause::SignallingTimeout.word().to_owned();
@@ -135,12 +146,9 @@ impl Account {
 
     fn phases(&self, evidence: &Evidence<'_>) -> Phases {
         let at = |time: Timestamp| in_milliseconds(time - self.requested);
-        let seen = |place: usize, wanted: fn(&What) -> bool| {
-            let mut own = self.events.iter().filter(|(host, _)| *host == place);
-            own.find(|(_, event)| wanted(&event.what)).map(|(_, event)| event.at)
-        };
-        let acknowledged = seen(0, |what| matches!(what, What::Acknowledged { .. }));
-        let confirmed = [0, 1].map(|place| seen(place, |what| matches!(what, What::Confirmed)));
+        let acknowledged = self.seen(0, |what| matches!(what, What::Acknowledged { .. }));
+        let confirmed =
+            [0, 1].map(|place| self.seen(place, |what| matches!(what, What::Confirmed)));
         let confirmed = confirmed[0].zip(confirmed[1]).map(|(a, b)| a.max(b));
         Phases {
             gather_ms: self.gather.map(in_milliseconds),

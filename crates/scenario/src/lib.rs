@@ -23,6 +23,7 @@ pub mod participants;
 pub mod pattern;
 pub mod population;
 pub mod prediction;
+pub mod proxies;
 pub mod report;
 pub mod result;
 pub mod run;

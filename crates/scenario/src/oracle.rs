@@ -16,6 +16,7 @@ mod course;
 mod gate;
 mod host;
 mod obstacle;
+mod relay;
 mod segment;
 mod session;
 mod signalling;
@@ -30,11 +31,12 @@ use self::gate::Gate;
 use self::obstacle::Stop;
 use self::segment::{Endpoint, Kind, Party};
 use self::session::Luck;
-pub use self::signalling::BROKER_PORT;
+pub use self::signalling::{BROKER_PORT, RELAY_PORT};
 use self::signalling::{Standing, standing};
 use crate::cell::Way;
 use crate::conditions::Conditions;
 use crate::prediction::{Expect, Prediction};
+use crate::proxies::Proxies;
 
 /// What is rarer than this does not happen, and what is as frequent as the rest always does: three
 /// runs would show neither.
@@ -53,7 +55,22 @@ pub fn predict(
     forging: bool,
     conditions: &Conditions,
 ) -> Option<Prediction> {
+    predict_through(boxes, way, forging, conditions, Proxies::for_way(way))
+}
+
+/// The same with other HTTP proxies than the way is usually tried with.
+#[must_use]
+pub fn predict_through(
+    boxes: [&MiddleboxSpec; 2],
+    way: &Way,
+    forging: bool,
+    conditions: &Conditions,
+    proxies: Proxies,
+) -> Option<Prediction> {
     let Way::Own(technique) = way else { return None };
+    if technique.meets_at_relay() {
+        return relay::predict(boxes, *technique, proxies, conditions);
+    }
     let standings = boxes.map(|spec| standing(spec, *technique));
     for (party, standing) in Party::BOTH.into_iter().zip(standings) {
         if let Standing::Hopeless(why) = standing {

@@ -15,10 +15,12 @@ pub struct RunRecord {
     /// Whether there was a connection.
     pub outcome: Outcome,
     /// Whether bytes still flowed after broker and relay were cut off; `None` without a connection.
+    /// Through the relay none may.
     pub direct: Option<bool>,
     /// When each phase was over, since the request.
     pub phases: Phases,
-    /// `established` in one-way trips between two hosts.
+    /// `established` in one-way trips between two hosts. Through the relay, whose host says
+    /// ESTABLISHED whoever else has come, it is when the first byte of `a` had come to `b`.
     pub legs: Option<f64>,
     /// Packets that `a` and `b` sent on the flow between them until it was established, or had
     /// failed, and packets that the broker sent in another's name.
@@ -42,6 +44,8 @@ pub struct RunRecord {
 pub enum Outcome {
     /// Authenticated bytes went both ways.
     Connected,
+    /// The same by way of the relay, which is in their way for as long as the connection lasts.
+    Relayed,
     /// No connection.
     Failed {
         /// The one word of the protocol, `unspecified` where there is none.
@@ -185,10 +189,15 @@ impl RunRecord {
         self.void.is_none()
     }
 
-    /// Whether authenticated bytes went both ways and, once the broker was cut off, still did.
+    /// Whether authenticated bytes went both ways and, once the broker was cut off, still did. What
+    /// meets at the relay has to stop with it: else it was not what it claims to be.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.outcome == Outcome::Connected && self.direct == Some(true)
+        match self.outcome {
+            Outcome::Connected => self.direct == Some(true),
+            Outcome::Relayed => self.direct == Some(false),
+            Outcome::Failed { .. } => false,
+        }
     }
 }
 

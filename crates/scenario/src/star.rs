@@ -15,6 +15,7 @@ use crate::boxes::NamedBox;
 use crate::cell::Cell;
 use crate::conditions::Conditions;
 use crate::network::{Executor, Host, Network, Place, PlacedBox};
+use crate::proxies::{PROXY_NAMES, Proxies};
 
 /// The names of the hosts, in the order of all arrays of three.
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -55,6 +56,8 @@ pub struct Star {
     pub links: [LinkSpec; 3],
     /// Whether the core checks source addresses, as the broker's network may.
     pub source_validation: SourceValidation,
+    /// Whether a host for an HTTP proxy stands outside of each box, half a leg away from it.
+    pub has_proxies: bool,
     /// Which version of IP.
     pub ip: IpVersion,
     /// Who turns the boxes.
@@ -69,6 +72,7 @@ impl Star {
             boxes: [None, None],
             links: [LinkSpec::with_delay(leg / 2); 3],
             source_validation: SourceValidation::Off,
+            has_proxies: false,
             ip: IpVersion::V4,
             executor: Executor::Model,
         }
@@ -85,6 +89,7 @@ impl Star {
             boxes: cell.boxes.each_ref().map(|placed| Some(placed.spec)),
             links: [link; 3],
             source_validation: validation,
+            has_proxies: Proxies::for_way(&cell.way) != Proxies::None,
             ip: IpVersion::before(cell.boxes.each_ref()),
             executor,
         }
@@ -96,7 +101,8 @@ impl Star {
         self.links[0].delay + self.links[1].delay
     }
 
-    /// Plans the network. Hosts are `a`, `b`, `c` in this order, boxes `box-a` and `box-b`, the
+    /// Plans the network. Hosts are `a`, `b`, `c` in this order, then the proxies if there are any,
+    /// boxes `box-a` and `box-b`, the
     /// router `core`. Each box that is a machine gets a stream of chance of its own from `entropy`.
     ///
     /// # Errors
@@ -119,6 +125,20 @@ impl Star {
             let address = addresses.hosts[place];
             let port = arms.graph.port(name);
             arms.join(place, port, entropy, now)?;
+            let addresses = vec![(address, prefix_length(address))];
+            hosts.push(Host { name: name.to_owned(), port, addresses });
+        }
+        for (place, name) in PROXY_NAMES.into_iter().enumerate().filter(|_| self.has_proxies) {
+            let address = addresses.proxies[place];
+            let port = arms.graph.port(name);
+            let link = self.links[place];
+            let beside = LinkSpec {
+                rate: link.rate,
+                queue: link.queue,
+                ..LinkSpec::with_delay(HOST_LINK_DELAY)
+            };
+            let link = arms.graph.link(port, End::Router(core), beside)?;
+            arms.graph.route(core, address, link)?;
             let addresses = vec![(address, prefix_length(address))];
             hosts.push(Host { name: name.to_owned(), port, addresses });
         }
@@ -189,6 +209,7 @@ impl Arms<'_> {
 struct Addresses {
     hosts: [IpAddr; 3],
     boxes: [IpAddr; 2],
+    proxies: [IpAddr; 2],
     core: IpAddr,
 }
 
@@ -207,11 +228,13 @@ impl Addresses {
                     v4(192, 0, 2, 2),
                 ],
                 boxes: [v4(198, 51, 100, 1), v4(203, 0, 113, 1)],
+                proxies: [v4(192, 0, 2, 101), v4(192, 0, 2, 102)],
                 core: v4(192, 0, 2, 1),
             },
             IpVersion::V6 => Self {
                 hosts: [v6(0xa, 2), v6(0xb, 2), v6(0xc, 2)],
                 boxes: [v6(0xa, 1), v6(0xb, 1)],
+                proxies: [v6(0xc, 0x101), v6(0xc, 0x102)],
                 core: v6(0xc, 1),
             },
         }

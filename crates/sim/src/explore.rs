@@ -189,10 +189,10 @@ impl Explored {
         };
         self.explored += 1;
         let cause = match &run.record.outcome {
-            Outcome::Connected if run.record.direct == Some(true) => return self.connected += 1,
+            _ if run.record.is_success() => return self.connected += 1,
             Outcome::Failed { cause, .. } => cause,
             // It was confirmed, but no bytes went without the broker.
-            Outcome::Connected | _ => "not-direct",
+            Outcome::Connected | Outcome::Relayed | _ => "not-direct",
         };
         *self.failed.entry(cause.to_owned()).or_default() += 1;
     }

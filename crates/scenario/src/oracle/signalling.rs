@@ -10,6 +10,8 @@ use simopen_protocol::technique::Technique;
 
 /// The port of the broker in every world of this project.
 pub const BROKER_PORT: u16 = 7000;
+/// The port of its relay, on the same host.
+pub const RELAY_PORT: u16 = 443;
 
 /// The control connection and the proof of the port.
 const TO_THE_BROKER: usize = 2;
@@ -88,7 +90,7 @@ fn is_crowded(spec: &MiddleboxSpec) -> bool {
 
 /// Whether some segments leave with timestamps shifted and others as they came: which of them a
 /// kernel takes for old depends on its clock.
-fn is_erratic(spec: &MiddleboxSpec) -> bool {
+pub(super) fn is_erratic(spec: &MiddleboxSpec) -> bool {
     spec.role == Role::Firewall
         && spec.invalid_outbound == InvalidOutbound::LeavesUntranslated
         && spec.rewriting.timestamps == TimestampRewriting::Rewritten
@@ -110,7 +112,7 @@ fn forgets_the_punch(spec: &MiddleboxSpec, technique: Technique) -> bool {
 }
 
 /// How many ports a host has, where it has a block of them.
-fn block(spec: &MiddleboxSpec) -> Option<usize> {
+pub(super) fn block(spec: &MiddleboxSpec) -> Option<usize> {
     let (PortAllocation::Block { size } | PortAllocation::RandomInBlock { size }) =
         spec.port_allocation
     else {
@@ -121,7 +123,7 @@ fn block(spec: &MiddleboxSpec) -> Option<usize> {
 
 /// Whether an idle connection to the broker, or the whole of a session, may be forgotten while it
 /// is needed.
-fn forgets(spec: &MiddleboxSpec) -> bool {
+pub(super) fn forgets(spec: &MiddleboxSpec) -> bool {
     let timers = &spec.timers;
     let bounds = [timers.established, timers.unacknowledged, timers.retransmitting];
     let bounds = if spec.tracking == TcpTracking::None { &bounds[..1] } else { &bounds[..] };

@@ -5,7 +5,7 @@ mod chart;
 use std::fmt::Write;
 use std::time::Duration;
 
-use simopen_protocol::technique::{SynOwner, Technique};
+use simopen_protocol::technique::{Carriage, SynOwner, Technique};
 
 use crate::cell::{Cell, Way};
 use crate::milliseconds;
@@ -30,7 +30,7 @@ pub struct Theory {
 impl Theory {
     /// What theory says of a way; `None` of somebody else's program.
     ///
-    /// Every technique but one begins with the request to the broker (1), on to `b` (2), its
+    /// Every technique that ends direct, but one, begins with the request to the broker (1), on to `b` (2), its
     /// acceptance (3) and the acknowledgement to `a` (4).
     #[must_use]
     pub fn of(way: &Way) -> Option<Self> {
@@ -48,6 +48,11 @@ impl Theory {
             Way::Own(Technique::ForgedSynAck(SynOwner::Userspace)) => {
                 (4.0, Duration::from_millis(5))
             }
+            // The request to the broker (1), which names the relay to both at once (2); a SYN to
+            // it (3) and its answer (4); the value and the first byte behind it (5), on to `b` (6).
+            Way::Own(Technique::Relay(Carriage::Any)) => (6.0, Duration::ZERO),
+            // Half a leg to the proxy, which dials the relay once it is asked to: one leg more.
+            Way::Own(Technique::Relay(Carriage::Connect)) => (7.0, Duration::ZERO),
             Way::Own(_) | Way::Program(_) => return None,
         };
         Some(Self { legs, waits })

@@ -116,6 +116,8 @@ pub(super) fn outcome(run: &RunRecord) -> String {
     match (&run.outcome, run.direct) {
         (Outcome::Connected, Some(true)) => "connected, direct".to_owned(),
         (Outcome::Connected, _) => "connected, but not direct".to_owned(),
+        (Outcome::Relayed, Some(false)) => "connected through the relay".to_owned(),
+        (Outcome::Relayed, _) => "connected past the relay".to_owned(),
         (Outcome::Failed { cause, words }, _) if words.is_empty() => format!("failed: {cause}"),
         (Outcome::Failed { cause, words }, _) => format!("failed ({cause}): {words}"),
     }
@@ -164,7 +166,7 @@ pub(super) const fn void_cause(void: &Void) -> &'static str {
 
 /// What a way is in one clause; nothing of somebody else's program.
 pub(super) const fn described(way: &Way) -> &'static str {
-    use simopen_protocol::technique::{SynOwner, Technique};
+    use simopen_protocol::technique::{Carriage, SynOwner, Technique};
     match way {
         Way::Own(Technique::Direct) => "b listens, a dials",
         Way::Own(Technique::SimultaneousOpen) => "both dial at one moment",
@@ -177,6 +179,13 @@ pub(super) const fn described(way: &Way) -> &'static str {
         }
         Way::Own(Technique::ForgedSynAck(SynOwner::Userspace)) => {
             "the same, with SYNs that die between the boxes"
+        }
+        Way::Own(Technique::Relay(Carriage::Any)) => "both dial the relay, which joins them",
+        Way::Own(Technique::Relay(Carriage::Connect)) => {
+            "the same, through tunnels that HTTP proxies open"
+        }
+        Way::Own(Technique::Relay(Carriage::Http)) => {
+            "the same, by requests that HTTP proxies forward"
         }
         Way::Own(_) => "",
         Way::Program(_) => "somebody else's program",

@@ -67,6 +67,11 @@ fn tell_run(text: &mut String, heading: &str, run: &RunRecord) {
             None => "connected".to_owned(),
         },
         (Outcome::Connected, _) => "connected, but no bytes went straight".to_owned(),
+        (Outcome::Relayed, Some(false)) => match run.legs {
+            Some(legs) => format!("connected through the relay after {legs:.2} legs"),
+            None => "connected through the relay".to_owned(),
+        },
+        (Outcome::Relayed, _) => "connected past the relay".to_owned(),
         (Outcome::Failed { words, .. }, _) => format!("failed: {words}"),
     };
     line(text, format_args!("  {end}\n"));

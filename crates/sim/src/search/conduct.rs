@@ -31,8 +31,8 @@ pub(super) fn conduct(
     };
     let words = match &run.record.outcome {
         Recorded::Failed { words, .. } => words.clone(),
-        Recorded::Connected | _ if run.record.is_success() => String::new(),
-        Recorded::Connected | _ => {
+        _ if run.record.is_success() => String::new(),
+        Recorded::Connected | Recorded::Relayed | _ => {
             "it connected, and no bytes came through without the broker".to_owned()
         }
     };
