@@ -146,7 +146,11 @@ pub fn own_window_scale() -> Result<u8, DeviceError> {
 }
 
 /// Tries whether this process may use TCP_REPAIR in the calling thread's namespace.
-pub(crate) fn probe() -> Result<(), DeviceError> {
+///
+/// # Errors
+///
+/// Fails with what the kernel refuses.
+pub fn probe() -> Result<(), DeviceError> {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let socket = socket::reusable(anywhere)?;
     set(&socket, TCP_REPAIR, REPAIR_ON).on("setsockopt TCP_REPAIR", "a new socket")

@@ -5,21 +5,36 @@ use std::time::Duration;
 
 use simopen_device::clock::Clock;
 use simopen_packet::Ttl;
+use simopen_protocol::address::HostPort;
+use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::UserId;
+use simopen_protocol::technique::{Carriage, SynOwner, Technique};
 use simopen_protocol::token::Token;
 use tokio::sync::mpsc;
 
+use crate::credentials::{Credentials, CurrentCredentials};
+use crate::links::Links;
+use crate::news::NewsDesk;
 use crate::peer::Observation;
 
 /// What a peer is told before it logs in.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
-    /// Where the broker listens.
-    pub broker: SocketAddr,
+    /// Where the broker listens, best first.
+    pub brokers: Vec<HostPort>,
     /// Who logs in.
     pub user: UserId,
-    /// What only the user and the broker know.
-    pub secret: Token,
+    /// By what the broker knows this peer.
+    pub identity: Identity,
+    /// Whether other peers may ask this one for connections.
+    pub reachable: Reachable,
+    /// Where links to other peers are kept; they outlive a login. Without it connections of other
+    /// peers come as they are, in plain text, through [`crate::Incoming`].
+    pub links: Option<Links>,
+    /// In which order [`crate::Peer::link_to`] tries to open a connection.
+    pub techniques: Vec<Technique>,
+    /// Where it is told what the broker tells.
+    pub news: NewsDesk,
     /// The default gateway, which is never dialled; `None` asks the system.
     pub gateway: Option<IpAddr>,
     /// TTL of the SYNs that kernel sockets make; `None` leaves the system's.
@@ -41,6 +56,15 @@ pub struct PeerConfig {
     pub clock: Clock,
     /// Who is told of everything that happens in attempts.
     pub observer: Option<mpsc::UnboundedSender<Observation>>,
+}
+
+/// By what the broker knows a peer.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// What only the user and the broker know; links are plain text.
+    Secret(Token),
+    /// What the device got when it joined; links are TLS.
+    Device(CurrentCredentials),
 }
 
 /// How the kernel's SYNs are captured.
@@ -77,15 +101,40 @@ pub enum IcmpShield {
 /// Three SYNs of a kernel (RFC 6298 §2.1, §5.5: at 0, 1 and 3 s), and the way there and back.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is tried first opens a direct connection; what comes last always works.
+const TECHNIQUES: [Technique; 4] = [
+    Technique::ForgedSynAck(SynOwner::Kernel),
+    Technique::ForgedSynAck(SynOwner::Userspace),
+    Technique::SimultaneousOpen,
+    Technique::Relay(Carriage::Any),
+];
+
 impl PeerConfig {
-    /// The usual: one port ready, the system's TTL for kernel sockets, 2 for SYNs that shall die on
-    /// the way, no shield, 10 s for the login.
+    /// The usual, in plain text: one port ready, the system's TTL for kernel sockets, 2 for SYNs
+    /// that shall die on the way, no shield, 10 s for the login.
     #[must_use]
     pub fn new(broker: SocketAddr, user: UserId, secret: Token) -> Self {
+        Self::of(vec![broker.into()], user, Identity::Secret(secret))
+    }
+
+    /// The usual for a device that has joined: links are TLS, and other peers' connections become
+    /// links.
+    #[must_use]
+    pub fn joined(brokers: Vec<HostPort>, credentials: Credentials, links: Links) -> Self {
+        let user = credentials.user.clone();
+        let identity = Identity::Device(CurrentCredentials::new(credentials));
+        Self { links: Some(links), ..Self::of(brokers, user, identity) }
+    }
+
+    fn of(brokers: Vec<HostPort>, user: UserId, identity: Identity) -> Self {
         Self {
-            broker,
+            brokers,
             user,
-            secret,
+            identity,
+            reachable: Reachable::Yes,
+            links: None,
+            techniques: TECHNIQUES.to_vec(),
+            news: NewsDesk::default(),
             gateway: None,
             kernel_ttl: None,
             low_ttl: Ttl(2),

@@ -1,12 +1,16 @@
 //! What keeps a peer from logging in or connecting.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use simopen_device::DeviceError;
+use simopen_protocol::address::HostPort;
+use simopen_protocol::cause::Cause;
+use simopen_protocol::control::ErrorName;
 use simopen_traversal::{Failure, Side};
 use thiserror::Error;
+
+use crate::tls::CredentialsError;
 
 /// What keeps a peer from logging in.
 #[derive(Debug, Error)]
@@ -16,7 +20,7 @@ pub enum LoginError {
     #[error("the broker at {broker} cannot be reached: {source}")]
     Unreachable {
         /// Where it was sought.
-        broker: SocketAddr,
+        broker: HostPort,
         /// What the system says.
         source: io::Error,
     },
@@ -24,7 +28,7 @@ pub enum LoginError {
     #[error("the broker at {broker} did not answer within {} s", waited.as_secs_f64())]
     TimedOut {
         /// Where it was sought.
-        broker: SocketAddr,
+        broker: HostPort,
         /// How long it was waited for.
         waited: Duration,
     },
@@ -37,6 +41,34 @@ pub enum LoginError {
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Entropy(#[source] io::Error),
+    /// The broker has no address.
+    #[error("no address of the broker is known")]
+    NoAddress,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
+
+/// What keeps a request from being answered with what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The broker refuses, with this word.
+    #[error("the broker refuses: {}", in_words_of_broker(.0))]
+    Refused(ErrorName),
+    /// The broker did not answer in time.
+    #[error("the broker did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The control link is gone.
+    #[error("the control link to the broker is gone")]
+    LinkLost,
+}
+
+fn in_words_of_broker(name: &ErrorName) -> String {
+    match name.cause() {
+        Cause::Unspecified => name.0.clone(),
+        cause => format!("{} ({})", cause.sentence(), name.0),
+    }
 }
 
 /// What keeps a peer from connecting to another.

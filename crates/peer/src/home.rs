@@ -30,8 +30,9 @@ use simopen_protocol::identity::BrokerName;
 use thiserror::Error;
 
 pub use self::log::{DeviceLog, Entry, Event};
-pub use self::membership::{DeviceKey, Membership};
+pub use self::membership::Membership;
 pub use self::pins::{Pin, PinFile, Verified};
+pub use crate::credentials::DeviceKey;
 
 /// The state directory of one device. It is looked at anew in each call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,18 +25,36 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod control_stream;
+mod credentials;
 mod error;
 mod greet;
 pub mod home;
+mod join;
 pub mod key_words;
 mod link;
+mod links;
 mod listen;
 pub mod manager;
 mod meet;
+mod news;
 mod peer;
+mod peer_link;
+mod pins;
 mod ports;
+mod renewal;
+mod resident;
+mod tls;
 mod world;
 
-pub use config::{IcmpShield, PeerConfig, SynCaptureWay};
-pub use error::{ConnectError, LoginError};
-pub use peer::{Connection, Incoming, Observation, Peer};
+pub use config::{IcmpShield, Identity, PeerConfig, SynCaptureWay};
+pub use credentials::{Credentials, CurrentCredentials, DeviceKey, KeyError};
+pub use error::{ConnectError, LoginError, RequestError};
+pub use join::{JoinError, join};
+pub use links::{Links, NewLinks};
+pub use news::{News, NewsDesk};
+pub use peer::{Connection, Incoming, LinkError, Observation, Peer, Step, Whom};
+pub use peer_link::{Channel, Offered, OpenError, PeerLink, Remote};
+pub use pins::{MemoryPins, Pins};
+pub use resident::{Resident, Standing};
+pub use tls::CredentialsError;

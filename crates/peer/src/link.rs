@@ -1,26 +1,38 @@
 //! The control link: one task that matches responses to requests and hands on notifications.
 
+mod wire;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use simopen_device::socket::tcp_info;
+use rustls::ClientConfig;
+use simopen_protocol::address::HostPort;
+use simopen_protocol::certificate_name;
 use simopen_protocol::control::{
-    Action, ConnectionRequest, ControlError, LoggedIn, Login, Message, Request, Response,
+    Action, ConnectionRequest, LoggedIn, Login, Message, Notification, Request, Response,
+    TransactionId,
 };
-use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::SessionId;
 use simopen_traversal::FromBroker;
 use simopen_traversal::signalling::{FIRST, Heard, Signalling, login_answer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
-use tracing::debug;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::{debug, info};
 
+pub(crate) use self::wire::Wire;
+use crate::control_stream::dial;
 use crate::error::LoginError;
+use crate::links::Links;
+use crate::news::{News, NewsDesk};
 
 /// Requests that wait to be written before their senders wait.
 const QUEUE: usize = 64;
+
+/// Transactions from here on are not those of attempts.
+const FIRST_ASKED: u32 = 1 << 31;
 
 /// What the link's task is asked to do.
 enum ToLink {
@@ -29,6 +41,10 @@ enum ToLink {
     Request(Action, mpsc::UnboundedSender<FromBroker>),
     /// Hand on what is said to this session.
     Subscribe(SessionId, mpsc::UnboundedSender<FromBroker>),
+    /// Send a request that belongs to no attempt, and hand on the answer.
+    Ask(Box<Action>, oneshot::Sender<Response>),
+    /// Close the link.
+    Close,
 }
 
 /// A handle on the link's task. The link closes when the last one is dropped.
@@ -36,7 +52,22 @@ enum ToLink {
 pub(crate) struct Link {
     orders: mpsc::Sender<ToLink>,
     round_trip: watch::Receiver<Duration>,
+    restarting: Arc<OnceLock<Duration>>,
     pub(crate) local: SocketAddr,
+    pub(crate) broker: SocketAddr,
+}
+
+/// What a link is opened with, and whom it tells.
+pub(crate) struct Opening {
+    pub(crate) login: Login,
+    /// By what the broker and this device show who they are; plain text without it.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// Who hears of connection requests.
+    pub(crate) asked: mpsc::Sender<ConnectionRequest>,
+    /// Who hears of everything else.
+    pub(crate) news: NewsDesk,
+    /// What is closed when a device is revoked.
+    pub(crate) links: Option<Links>,
 }
 
 impl std::fmt::Debug for ToLink {
@@ -46,25 +77,44 @@ impl std::fmt::Debug for ToLink {
 }
 
 impl Link {
-    /// Connects, logs in and starts the task. Connection requests go to `asked`.
+    /// Connects, logs in and starts the task.
     pub(crate) async fn open(
-        broker: SocketAddr,
-        login: Login,
-        asked: mpsc::Sender<ConnectionRequest>,
+        broker: &HostPort,
+        opening: Opening,
     ) -> Result<(Self, LoggedIn), LoginError> {
-        let unreachable = |source| LoginError::Unreachable { broker, source };
-        let stream = TcpStream::connect(broker).await.map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
-        let local = stream.local_addr().map_err(unreachable)?;
-        let mut wire = Wire { stream, decoder: Decoder::new(frame::TO_PEER) };
-        let request = Request::new(FIRST, Action::Login(login));
+        let unreachable = |source| LoginError::Unreachable { broker: broker.clone(), source };
+        let mut stream = dial(broker).await.map_err(unreachable)?;
+        let local = stream.socket().local_addr().map_err(unreachable)?;
+        let remote = stream.socket().peer_addr().map_err(unreachable)?;
+        if let Some(config) = opening.tls {
+            stream = stream.secure(config, certificate_name::BROKER).await.map_err(unreachable)?;
+        }
+        let mut wire = Wire::new(stream);
+        let request = Request::new(FIRST, Action::Login(opening.login));
         let response = wire.ask(request).await.map_err(|_| LoginError::LinkLost)?;
         let logged_in = login_answer(response).map_err(|name| LoginError::Refused(name.0))?;
         let (orders, order_queue) = mpsc::channel(QUEUE);
         let (measured, round_trip) = watch::channel(wire.round_trip());
-        let task = Task { wire, asked, measured, signalling: Signalling::default() };
+        opening.news.tell(News::Online(logged_in.peer));
+        for presence in &logged_in.online {
+            opening.news.tell(News::Told(Notification::Presence(presence.clone())));
+        }
+        let restarting = Arc::new(OnceLock::new());
+        let task = Task {
+            wire,
+            asked: opening.asked,
+            measured,
+            signalling: Signalling::default(),
+            waiting: BTreeMap::new(),
+            next: FIRST_ASKED,
+            news: opening.news,
+            links: opening.links,
+            restarting: Arc::clone(&restarting),
+            alive: logged_in.alive,
+            heard: Instant::now(),
+        };
         tokio::spawn(task.run(order_queue));
-        Ok((Self { orders, round_trip, local }, logged_in))
+        Ok((Self { orders, round_trip, restarting, local, broker: remote }, logged_in))
     }
 
     /// Sends a request of an attempt. `false` where the link is gone.
@@ -85,6 +135,19 @@ impl Link {
         self.orders.send(ToLink::Subscribe(session, attempt.clone())).await.is_ok()
     }
 
+    /// Sends a request that belongs to no attempt. `None` where the link is gone.
+    pub(crate) async fn ask(&self, action: Action) -> Option<Response> {
+        let (reply, response) = oneshot::channel();
+        self.orders.send(ToLink::Ask(Box::new(action), reply)).await.ok()?;
+        response.await.ok()
+    }
+
+    /// Closes the link for all who have a handle on it.
+    pub(crate) async fn close(&self) {
+        // It may have closed already.
+        let _ = self.orders.send(ToLink::Close).await;
+    }
+
     /// Waits until the link is gone.
     pub(crate) async fn lost(&self) {
         let mut measured = self.round_trip.clone();
@@ -95,56 +158,10 @@ impl Link {
     pub(crate) fn round_trip(&self) -> Duration {
         *self.round_trip.borrow()
     }
-}
 
-/// A framed stream.
-pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
-    pub(crate) decoder: Decoder,
-}
-
-impl Wire {
-    async fn send(&mut self, request: Request) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        frame::encode(&Message::Request(request).to_bytes(), &mut bytes);
-        self.stream.write_all(&bytes).await
-    }
-
-    /// Sends one request and waits for its response, passing over anything else.
-    pub(crate) async fn ask(&mut self, request: Request) -> io::Result<Response> {
-        let id = request.id;
-        self.send(request).await?;
-        loop {
-            if let Message::Response(response) = self.receive().await?
-                && response.head.id() == Some(id)
-            {
-                return Ok(response);
-            }
-        }
-    }
-
-    /// The next message; documents of a newer version are passed over. Safe to drop and call again:
-    /// bytes are kept in the decoder.
-    async fn receive(&mut self) -> io::Result<Message> {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(body) = self.decoder.poll_frame().map_err(io::Error::other)? {
-                match Message::parse(&body) {
-                    Ok(message) => return Ok(message),
-                    Err(ControlError::Document(error)) => return Err(io::Error::other(error)),
-                    Err(error) => debug!(%error, "the broker said something unknown"),
-                }
-                continue;
-            }
-            match self.stream.read(&mut buffer).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                length => self.decoder.push(&buffer[..length]),
-            }
-        }
-    }
-
-    fn round_trip(&self) -> Duration {
-        tcp_info(&self.stream).map(|info| info.min_rtt).unwrap_or_default()
+    /// When the broker wants to be tried again, if it said that it goes away.
+    pub(crate) fn restarting(&self) -> Option<Duration> {
+        self.restarting.get().copied()
     }
 }
 
@@ -153,31 +170,46 @@ struct Task {
     asked: mpsc::Sender<ConnectionRequest>,
     measured: watch::Sender<Duration>,
     signalling: Signalling<mpsc::UnboundedSender<FromBroker>>,
+    waiting: BTreeMap<TransactionId, oneshot::Sender<Response>>,
+    next: u32,
+    news: NewsDesk,
+    links: Option<Links>,
+    restarting: Arc<OnceLock<Duration>>,
+    alive: Option<Duration>,
+    heard: Instant,
+}
+
+/// What comes next on the link.
+enum Next {
+    Order(Option<ToLink>),
+    Message(io::Result<Message>),
+    Ping,
 }
 
 impl Task {
     async fn run(mut self, mut orders: mpsc::Receiver<ToLink>) {
+        // More often than every half of the alive interval, whatever the timers' grain.
+        let mut pings = self.alive.map(|alive| pinging(alive * 2 / 5));
         loop {
-            tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => {
-                        if let Err(error) = self.order(order).await {
-                            debug!(%error, "the control link cannot be written");
-                            return;
-                        }
-                    }
-                    None => return,
-                },
-                message = self.wire.receive() => match message {
-                    Ok(message) => self.handle(message),
-                    Err(error) => {
-                        debug!(%error, "the control link is gone");
-                        return;
-                    }
-                },
+            let next = tokio::select! {
+                order = orders.recv() => Next::Order(order),
+                message = self.wire.receive() => Next::Message(message),
+                () = tick(&mut pings) => Next::Ping,
+            };
+            let done = match next {
+                Next::Order(None | Some(ToLink::Close)) => break,
+                Next::Order(Some(order)) => self.order(order).await,
+                Next::Message(Ok(message)) => self.handle(message).await,
+                Next::Message(Err(error)) => Err(error),
+                Next::Ping => self.ping_or_give_up().await,
+            };
+            if let Err(error) = done {
+                debug!(%error, "the control link is gone");
+                break;
             }
             self.measured.send_replace(self.wire.round_trip());
         }
+        self.news.tell(News::Offline);
     }
 
     async fn order(&mut self, order: ToLink) -> io::Result<()> {
@@ -191,19 +223,102 @@ impl Task {
                 let request = self.signalling.request(action, attempt);
                 self.wire.send(request).await
             }
+            ToLink::Ask(action, reply) => {
+                self.waiting.retain(|_, reply| !reply.is_closed());
+                let id = self.transaction();
+                self.waiting.insert(id, reply);
+                self.wire.send(Request::new(id, *action)).await
+            }
+            ToLink::Close => Ok(()),
         }
     }
 
-    fn handle(&mut self, message: Message) {
+    fn transaction(&mut self) -> TransactionId {
+        let id = TransactionId(self.next);
+        self.next = self.next.checked_add(1).unwrap_or(FIRST_ASKED);
+        id
+    }
+
+    async fn handle(&mut self, message: Message) -> io::Result<()> {
+        self.heard = Instant::now();
+        match message {
+            Message::Response(response) => {
+                let asked = response.head.id().and_then(|id| self.waiting.remove(&id));
+                match asked {
+                    // Whoever asked may have gone away.
+                    Some(reply) => drop(reply.send(response)),
+                    None => self.for_attempt(Message::Response(response)),
+                }
+            }
+            Message::Notification(Notification::Several(all)) => {
+                for notification in all {
+                    self.notified(notification).await?;
+                }
+            }
+            Message::Notification(notification) => self.notified(notification).await?,
+            // A broker asks nothing.
+            Message::Request(_) => {}
+        }
+        Ok(())
+    }
+
+    fn for_attempt(&mut self, message: Message) {
         match self.signalling.handle_message(message) {
             // An attempt that has ended needs no answer.
             Heard::ForAttempt(attempt, message) => drop(attempt.send(message)),
             // Nobody listens any more, or too many ask at once: the originator will time out.
             Heard::Asked(request) => drop(self.asked.try_send(request)),
-            Heard::Presence(presence) => {
-                debug!(user = %presence.user, online = presence.online, "presence");
-            }
-            Heard::Nothing => {}
+            Heard::Presence(_) | Heard::Nothing => {}
         }
+    }
+
+    async fn notified(&mut self, notification: Notification) -> io::Result<()> {
+        match &notification {
+            Notification::ConnectionRequest(_) | Notification::PeerOutcome(_) => {
+                self.for_attempt(Message::Notification(notification));
+                return Ok(());
+            }
+            Notification::Verify => return self.ping().await,
+            Notification::Revoked { user, device } => {
+                info!(%user, ?device, "revoked: links to it are closed");
+                if let Some(links) = &self.links {
+                    links.revoke(user, device.as_ref());
+                }
+            }
+            Notification::Restarting { within } => {
+                // Only the first counts; a broker says it once.
+                let _ = self.restarting.set(*within);
+            }
+            // What else there is only has to be told.
+            _ => {}
+        }
+        self.news.tell(News::Told(notification));
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> io::Result<()> {
+        let id = self.transaction();
+        self.wire.send(Request::new(id, Action::Ping)).await
+    }
+
+    /// Shows that this peer lives, and gives up a broker that has answered none of several pings.
+    async fn ping_or_give_up(&mut self) -> io::Result<()> {
+        if self.alive.is_some_and(|alive| self.heard.elapsed() > 2 * alive) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.ping().await
+    }
+}
+
+fn pinging(every: Duration) -> Interval {
+    let mut pings = interval(every.max(Duration::from_millis(1)));
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings
+}
+
+async fn tick(pings: &mut Option<Interval>) {
+    match pings {
+        Some(pings) => drop(pings.tick().await),
+        None => std::future::pending().await,
     }
 }

@@ -1,5 +1,7 @@
 //! A logged-in peer.
 
+mod linking;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,25 +9,32 @@ use std::time::Duration;
 use simopen_device::gateway::{default_gateway_v4, default_gateway_v6};
 use simopen_device::handover::own_window_scale;
 use simopen_packet::{Entropy, Timestamp};
-use simopen_protocol::control::{ConnectionRequest, Login, Reachable};
-use simopen_protocol::identity::{PeerId, SessionId, UserId};
+use simopen_protocol::address::HostPort;
+use simopen_protocol::control::{Action, Certificate, ConnectionRequest, Login, Reply};
+use simopen_protocol::identity::{DeviceName, PeerId, SessionId, UserId};
 use simopen_protocol::technique::Technique;
 use simopen_traversal::{Attempt, AttemptConfig, Event, FromBroker, Role, SynTemplate};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use crate::config::PeerConfig;
-use crate::error::{ConnectError, LoginError};
-use crate::link::Link;
+pub use self::linking::{LinkError, Step, Whom};
+use crate::config::{Identity, PeerConfig};
+use crate::error::{ConnectError, LoginError, RequestError};
+use crate::link::{Link, Opening};
+use crate::news::News;
 use crate::ports::{Port, Ports, Prober};
+use crate::renewal::keep_renewed;
+use crate::tls::broker_client;
 use crate::world::{Context, drive};
 
 /// Connections that nobody has taken yet, and requests that nobody has read yet.
 const BACKLOG: usize = 16;
 /// Requests that are answered at a time; each holds a port.
 const RESPONDING: usize = 16;
+/// How long the broker may take to answer a request.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A logged-in peer. It logs out when the last clone and its [`Incoming`] are dropped.
 #[derive(Debug, Clone)]
@@ -64,27 +73,27 @@ pub struct Connection {
     pub role: Role,
     /// When this side's kernel said ESTABLISHED.
     pub established_at: Timestamp,
+    /// Who the broker says is at the other end.
+    pub(crate) introduction: Option<Introduction>,
     /// Forwards the packets of a flow that goes by a TUN route.
-    route: Option<JoinHandle<()>>,
+    pub(crate) route: Option<Route>,
 }
 
-impl Connection {
-    pub(crate) const fn new(
-        stream: TcpStream,
-        session: SessionId,
-        role: Role,
-        established_at: Timestamp,
-        route: Option<JoinHandle<()>>,
-    ) -> Self {
-        Self { stream, session, role, established_at, route }
-    }
+/// Whom the broker has announced for a session, and by what this side shows there who it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Introduction {
+    pub(crate) peer: PeerId,
+    pub(crate) device: Option<DeviceName>,
+    pub(crate) certificate: Option<Certificate>,
 }
 
-impl Drop for Connection {
+/// A task that forwards the packets of one flow, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Route(pub(crate) JoinHandle<()>);
+
+impl Drop for Route {
     fn drop(&mut self) {
-        if let Some(route) = &self.route {
-            route.abort();
-        }
+        self.0.abort();
     }
 }
 
@@ -96,25 +105,51 @@ impl Peer {
     /// [`LoginError`] when the broker cannot be reached, does not answer in
     /// [`PeerConfig::login_timeout`], or refuses.
     pub async fn login(config: PeerConfig) -> Result<(Self, Incoming), LoginError> {
+        let mut last = LoginError::NoAddress;
+        for broker in &config.brokers {
+            let waited = config.login_timeout;
+            let login = Self::login_at(broker, &config);
+            let timed_out = || Err(LoginError::TimedOut { broker: broker.clone(), waited });
+            match tokio::time::timeout(waited, login).await.unwrap_or_else(|_| timed_out()) {
+                Ok(logged_in) => return Ok(logged_in),
+                // Another address is another way to the same broker.
+                Err(error @ LoginError::Refused(_)) => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn login_at(
+        broker: &HostPort,
+        config: &PeerConfig,
+    ) -> Result<(Self, Incoming), LoginError> {
         let (asked, requests) = mpsc::channel(BACKLOG);
-        let login = Login {
-            user: config.user.clone(),
-            secret: Some(config.secret),
-            reachable: Reachable::Yes,
+        let (secret, tls) = match &config.identity {
+            Identity::Secret(secret) => (Some(*secret), None),
+            Identity::Device(credentials) => (None, Some(broker_client(&credentials.now())?)),
         };
-        let (broker, waited) = (config.broker, config.login_timeout);
-        let (link, logged_in) = tokio::time::timeout(waited, Link::open(broker, login, asked))
-            .await
-            .unwrap_or(Err(LoginError::TimedOut { broker, waited }))?;
+        let opening = Opening {
+            login: Login { user: config.user.clone(), secret, reachable: config.reachable },
+            tls: tls.clone(),
+            asked,
+            news: config.news.clone(),
+            links: config.links.clone(),
+        };
+        let (link, logged_in) = Link::open(broker, opening).await?;
         let prober = Prober {
             address: link.local.ip(),
-            broker: config.broker,
+            broker: link.broker,
             peer: logged_in.peer,
             secret: logged_in.probe_secret,
+            tls,
             clock: config.clock,
         };
         let ports = Ports::spawn(prober, config.ports);
-        let peer = Self { config, link, ports, id: logged_in.peer };
+        if let Identity::Device(credentials) = &config.identity {
+            tokio::spawn(keep_renewed(credentials.clone(), link.clone(), config.news.clone()));
+        }
+        let peer = Self { config: config.clone(), link, ports, id: logged_in.peer };
         let (sender, connections) = mpsc::channel(BACKLOG);
         tokio::spawn(peer.clone().respond_to(requests, sender));
         Ok((peer, Incoming { connections }))
@@ -141,7 +176,43 @@ impl Peer {
         self.ports.ready().await.ok_or(ConnectError::LinkLost)
     }
 
-    /// Opens a connection to another user.
+    /// Asks the broker for something that is no connection.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] when it refuses, is silent or gone.
+    pub async fn request(&self, action: Action) -> Result<Reply, RequestError> {
+        let asked = tokio::time::timeout(ANSWER_TIME, self.link.ask(action)).await;
+        let answer = asked.map_err(|_| RequestError::TimedOut(ANSWER_TIME))?;
+        answer.ok_or(RequestError::LinkLost)?.result.map_err(RequestError::Refused)
+    }
+
+    /// What the broker tells from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<News> {
+        self.config.news.subscribe()
+    }
+
+    /// Logs out in good order: the broker tells others at once. Links to other peers stay.
+    pub async fn logout(&self) {
+        // Where it does not answer, the end of the link says the same.
+        let _ = self.request(Action::Logout).await;
+        self.link.close().await;
+    }
+
+    /// Waits until the link to the broker is gone.
+    pub async fn lost(&self) {
+        self.link.lost().await;
+    }
+
+    /// When the broker wants to be tried again, if it said that it goes away.
+    #[must_use]
+    pub fn restarting(&self) -> Option<Duration> {
+        self.link.restarting()
+    }
+
+    /// Opens a connection to another user: plain text, as experiments want it. What a joined device
+    /// wants is [`Peer::link_to`].
     ///
     /// # Errors
     ///
@@ -151,11 +222,21 @@ impl Peer {
         to: &UserId,
         technique: Technique,
     ) -> Result<Connection, ConnectError> {
+        self.connect_to(to, None, technique).await
+    }
+
+    async fn connect_to(
+        &self,
+        to: &UserId,
+        device: Option<&DeviceName>,
+        technique: Technique,
+    ) -> Result<Connection, ConnectError> {
         let port = self.port_for(technique).await?;
         let config = self.attempt_config(technique, port.as_ref());
         let attempt = Attempt::originate(config, to.clone(), entropy()?, self.config.clock.now());
         let (to_attempt, from_broker) = mpsc::unbounded_channel();
-        drive(attempt, self.context(port, to_attempt, from_broker)).await
+        let context = self.context(port, to_attempt, from_broker);
+        drive(attempt, Context { device: device.cloned(), ..context }).await
     }
 
     async fn respond_to(
@@ -180,8 +261,12 @@ impl Peer {
             tokio::spawn(async move {
                 let _place = place;
                 let connection = peer.respond(&request).await;
-                // Whoever took connections may have gone away.
-                let _ = connections.send(connection).await;
+                let Some(links) = &peer.config.links else {
+                    // Whoever took connections may have gone away.
+                    let _ = connections.send(connection).await;
+                    return;
+                };
+                peer.accept_link(links, &request, connection).await;
             });
         }
     }
@@ -194,7 +279,13 @@ impl Peer {
         }
         let config = self.attempt_config(request.technique, port.as_ref());
         let attempt = Attempt::respond(config, request, entropy()?, self.config.clock.now());
-        drive(attempt, self.context(port, to_attempt, from_broker)).await
+        let introduction = Introduction {
+            peer: request.peer,
+            device: request.device.clone(),
+            certificate: request.certificate.clone(),
+        };
+        let context = self.context(port, to_attempt, from_broker);
+        drive(attempt, Context { introduction: Some(introduction), ..context }).await
     }
 
     /// A proven port, where the technique needs one.
@@ -217,6 +308,8 @@ impl Peer {
             port,
             from_broker,
             to_attempt,
+            device: None,
+            introduction: None,
         }
     }
 
@@ -234,7 +327,7 @@ impl Peer {
             technique,
             local,
             observed,
-            broker: self.config.broker.ip(),
+            broker: self.link.broker.ip(),
             gateway: self.config.gateway.or_else(|| gateway_for(local.ip())),
             round_trip: self.round_trip(),
             kernel_ttl: self.config.kernel_ttl,

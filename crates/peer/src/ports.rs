@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use rustls::ClientConfig;
 use simopen_device::DeviceError;
 use simopen_device::capture::{PacketSocketCapture, SynCapture};
 use simopen_device::clock::Clock;
@@ -11,8 +13,8 @@ use simopen_device::filter::{Scope, Selection};
 use simopen_device::socket::{DialOptions, bind_dialer};
 use simopen_packet::{SeqNumber, Syn};
 use simopen_protocol::cause::Cause;
+use simopen_protocol::certificate_name;
 use simopen_protocol::control::{Action, Probe, Reply, Request};
-use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::PeerId;
 use simopen_protocol::token::Token;
 use simopen_traversal::probe::{ProbeCommand, ProbeStock, ProvenPort};
@@ -22,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use crate::control_stream::ControlStream;
 use crate::link::Wire;
 use crate::world::{close_aside, dialled};
 
@@ -29,7 +32,7 @@ use crate::world::{close_aside, dialled};
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) proven: ProvenPort,
-    pub(crate) probe: TcpStream,
+    pub(crate) probe: ControlStream,
 }
 
 /// What a probe needs.
@@ -39,6 +42,8 @@ pub(crate) struct Prober {
     pub(crate) broker: SocketAddr,
     pub(crate) peer: PeerId,
     pub(crate) secret: Token,
+    /// As on the control link.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) clock: Clock,
 }
 
@@ -84,7 +89,7 @@ struct Task {
     stock: ProbeStock,
     stocking: watch::Sender<bool>,
     probes: JoinSet<Result<Port, ProbeError>>,
-    held: HashMap<SocketAddr, TcpStream>,
+    held: HashMap<SocketAddr, ControlStream>,
     waiting: Vec<oneshot::Sender<Port>>,
 }
 
@@ -175,14 +180,18 @@ async fn prove(prober: Prober) -> Result<Port, ProbeError> {
     dialled(&stream).await?;
     let sequence = capture.as_mut().and_then(first_sequence);
     close_aside(capture);
-    let mut wire = Wire { stream, decoder: Decoder::new(frame::TO_PEER) };
+    let mut stream = ControlStream::Plain(stream);
+    if let Some(config) = prober.tls {
+        stream = stream.secure(config, certificate_name::BROKER).await?;
+    }
+    let mut wire = Wire::new(stream);
     let probe = Probe { peer: prober.peer, secret: prober.secret, port: local.port(), sequence };
     let response = wire.ask(Request::new(FIRST, Action::Probe(probe))).await?;
     match response.result {
         Ok(Reply::Observed(observed)) => {
             let at = prober.clock.now();
             let proven = ProvenPort { local, observed: observed.endpoint, ttl: observed.ttl, at };
-            Ok(Port { proven, probe: wire.stream })
+            Ok(Port { proven, probe: wire.into_stream() })
         }
         Ok(
             Reply::LoggedIn(_)

@@ -12,6 +12,8 @@ use simopen_device::raw::RawSender;
 use simopen_device::socket::{DialOptions, Dialer, bind_dialer, reset_ttl};
 use simopen_device::swallow::SwallowingPort;
 use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, Timestamp, Ttl};
+use simopen_protocol::control::Action;
+use simopen_protocol::identity::DeviceName;
 use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, FromBroker, Handshake};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -24,7 +26,7 @@ use crate::greet::greet;
 use crate::link::Link;
 use crate::listen::Listening;
 use crate::meet::meet;
-use crate::peer::{Connection, Observation};
+use crate::peer::{Connection, Introduction, Observation, Route};
 use crate::ports::{Port, sleep_until};
 
 /// Where a flow that is captured by a route stands in for the real address: addresses that are
@@ -42,6 +44,10 @@ pub(crate) struct Context {
     pub(crate) from_broker: mpsc::UnboundedReceiver<FromBroker>,
     /// The other end, given to the link with each request.
     pub(crate) to_attempt: mpsc::UnboundedSender<FromBroker>,
+    /// Which of the user's devices is asked: no matter of the attempt.
+    pub(crate) device: Option<DeviceName>,
+    /// Whom the broker has announced. An originator learns it with the acceptance.
+    pub(crate) introduction: Option<Introduction>,
 }
 
 /// Turns the attempt until it ends.
@@ -127,9 +133,12 @@ impl World {
                 }
             }
             self.begin_greeting(attempt);
-            let Some(message) = attempt.poll_message() else {
+            let Some(mut message) = attempt.poll_message() else {
                 break;
             };
+            if let Action::Connect(connect) = &mut message {
+                connect.device = self.context.device.take();
+            }
             if !self.context.link.request(message, &self.context.to_attempt).await {
                 attempt.handle_link_lost(self.clock.now());
             }
@@ -275,7 +284,16 @@ impl World {
     fn apply(&mut self, happened: Happened, attempt: &mut Attempt) {
         let now = self.clock.now();
         match happened {
-            Happened::Message(message) => attempt.handle_message(&message, now),
+            Happened::Message(message) => {
+                if let FromBroker::Accepted(accepted) = &message {
+                    self.context.introduction = Some(Introduction {
+                        peer: accepted.peer,
+                        device: accepted.device.clone(),
+                        certificate: accepted.certificate.clone(),
+                    });
+                }
+                attempt.handle_message(&message, now);
+            }
             Happened::LinkLost => {
                 self.link_is_up = false;
                 attempt.handle_link_lost(now);
@@ -334,13 +352,15 @@ impl World {
         };
         // A flow that goes by a TUN route needs its owner for as long as it lives.
         let route = match self.capture {
-            Some(capture) if capture.stands_in_the_way() => Some(keep_going(capture)),
+            Some(capture) if capture.stands_in_the_way() => Some(Route(keep_going(capture))),
             capture => {
                 close_aside(capture);
                 None
             }
         };
-        Ok(Connection::new(stream, session, attempt.role(), established_at, route))
+        let introduction = self.context.introduction;
+        let role = attempt.role();
+        Ok(Connection { stream, session, role, established_at, introduction, route })
     }
 }
 

@@ -1,6 +1,5 @@
 //! One broker that was joined.
 
-use core::fmt;
 use std::path::Path;
 
 use base64::Engine;
@@ -11,6 +10,7 @@ use simopen_protocol::control::Certificate;
 use simopen_protocol::identity::{BrokerName, DeviceName, UserId};
 
 use super::{HomeError, files};
+use crate::credentials::DeviceKey;
 
 const BROKER_FILE: &str = "broker.json";
 const KEY_FILE: &str = "device.key";
@@ -40,16 +40,6 @@ pub struct Membership {
     pub certificate: Certificate,
     /// The device's private key.
     pub key: DeviceKey,
-}
-
-/// A private key as DER of PKCS#8 (RFC 5958). It is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DeviceKey(pub Vec<u8>);
-
-impl fmt::Debug for DeviceKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("DeviceKey(…)")
-    }
 }
 
 /// `broker.json`.

@@ -1,0 +1,128 @@
+//! Becoming a user's device, by an invitation.
+
+use std::io;
+use std::time::Duration;
+
+use simopen_protocol::address::HostPort;
+use simopen_protocol::certificate_name;
+use simopen_protocol::control::{Action, Join, Joined, Reply, Request};
+use simopen_protocol::identity::DeviceName;
+use simopen_protocol::invitation::Invitation;
+use simopen_traversal::signalling::FIRST;
+use thiserror::Error;
+
+use crate::credentials::{Credentials, DeviceKey, KeyError};
+use crate::link::Wire;
+use crate::tls::{CredentialsError, invited_client};
+
+/// How long one address may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Joins the broker of an invitation as a device of this name, with a key that was made on this
+/// device, and returns what is to be kept.
+///
+/// The broker's addresses are tried in order. The invitation's secret is said only to who shows
+/// the authority that the invitation names, and is good once: keep `key` before, so that nothing is
+/// lost when the answer is.
+///
+/// # Errors
+///
+/// [`JoinError`], of the address that was tried last.
+pub async fn join(
+    invitation: &Invitation,
+    device: &DeviceName,
+    key: &DeviceKey,
+) -> Result<Credentials, JoinError> {
+    let ask = Join { device: device.clone(), secret: invitation.secret, key: key.public()? };
+    let mut last = JoinError::NoAddress;
+    for address in &invitation.addresses {
+        let joining = join_at(address, invitation, &ask);
+        let timed_out = || Err(JoinError::TimedOut { broker: address.clone() });
+        match tokio::time::timeout(PATIENCE, joining).await.unwrap_or_else(|_| timed_out()) {
+            Ok(joined) => return credentials(joined, device, key),
+            // It has heard the secret: no other address will say anything else.
+            Err(error @ JoinError::Refused(_)) => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn join_at(
+    broker: &HostPort,
+    invitation: &Invitation,
+    ask: &Join,
+) -> Result<Joined, JoinError> {
+    let unreachable = |source| JoinError::Unreachable { broker: broker.clone(), source };
+    let config = invited_client(invitation.authority)?;
+    let stream = crate::control_stream::dial(broker).await.map_err(unreachable)?;
+    let stream = stream.secure(config, certificate_name::BROKER).await.map_err(unreachable)?;
+    let mut wire = Wire::new(stream);
+    let request = Request::new(FIRST, Action::Join(ask.clone()));
+    let response = wire.ask(request).await.map_err(unreachable)?;
+    match response.result {
+        Ok(Reply::Joined(joined)) => Ok(joined),
+        Ok(
+            Reply::LoggedIn(_)
+            | Reply::Observed(_)
+            | Reply::Accepted(_)
+            | Reply::Certified(_)
+            | Reply::NoteKept(_)
+            | Reply::Done,
+        ) => Err(JoinError::Incomplete),
+        Err(name) => Err(JoinError::Refused(name.0)),
+    }
+}
+
+fn credentials(
+    joined: Joined,
+    device: &DeviceName,
+    key: &DeviceKey,
+) -> Result<Credentials, JoinError> {
+    let (Some(authority), Some(certificate)) = (joined.authority, joined.certificate) else {
+        return Err(JoinError::Incomplete);
+    };
+    Ok(Credentials {
+        broker: joined.broker,
+        user: joined.user,
+        device: device.clone(),
+        authority,
+        certificate,
+        key: key.clone(),
+    })
+}
+
+/// What keeps a device from joining.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The invitation names no address.
+    #[error("the invitation names no address of the broker")]
+    NoAddress,
+    /// The broker cannot be reached, or is not the one that invited.
+    #[error("the broker at {broker} cannot be reached: {source}")]
+    Unreachable {
+        /// Where it was sought.
+        broker: HostPort,
+        /// What the system or TLS says.
+        source: io::Error,
+    },
+    /// The broker said nothing in time.
+    #[error("the broker at {broker} did not answer within {} s", PATIENCE.as_secs())]
+    TimedOut {
+        /// Where it was sought.
+        broker: HostPort,
+    },
+    /// The broker refuses, with this word.
+    #[error("the broker refuses: {0}; an invitation is good once, and until it expires")]
+    Refused(String),
+    /// The broker's answer lacks something.
+    #[error("the broker's answer lacks a certificate; it is not set up for devices to join")]
+    Incomplete,
+    /// The device's key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
