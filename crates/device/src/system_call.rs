@@ -15,6 +15,7 @@ numbers! {
     GETSOCKNAME = SYS_getsockname;
     GETPEERNAME = SYS_getpeername;
     CLOSE = SYS_close;
+    FCNTL = SYS_fcntl;
     CLOCK_GETTIME = SYS_clock_gettime;
     BRK = SYS_brk;
     MMAP = SYS_mmap;
@@ -26,6 +27,9 @@ numbers! {
 
 /// PROT_EXEC, the bit of mmap's third argument that makes memory executable.
 pub const EXECUTABLE: u64 = libc::PROT_EXEC as u64;
+
+/// The command of fcntl by which a build with assertions looks whether what it closes is open.
+pub const IS_OPEN: u64 = libc::F_GETFD as u64;
 
 /// What [`crate::socket`] asks a socket in `saved_syn_bytes`, `tcp_info`, `cookie`,
 /// `namespace_cookie` and `endpoints`: level and name of each option.

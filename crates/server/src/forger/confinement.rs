@@ -55,6 +55,7 @@ fn program(
         (call::GETSOCKNAME, vec![]),
         (call::GETPEERNAME, vec![]),
         (call::CLOSE, vec![]),
+        (call::FCNTL, vec![SeccompRule::new(vec![is(1, call::IS_OPEN)?])?]),
         (call::CLOCK_GETTIME, vec![]),
         (call::BRK, vec![]),
         (call::MMAP, vec![SeccompRule::new(vec![unexecutable])?]),
