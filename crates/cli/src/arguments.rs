@@ -1,5 +1,6 @@
 //! The command line: names, help and values in one place.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ pub(crate) enum Command {
     Sim {
         #[command(subcommand)]
         command: SimCommand,
+    },
+    /// Serve the broker that started this process; nobody else does.
+    #[command(hide = true)]
+    Forger {
+        /// What the broker's operator allows.
+        arguments: Vec<OsString>,
     },
     /// Print a shell's completion script to standard output.
     Completions {

@@ -27,6 +27,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use simopen_server::forger;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command, LabCommand, SimCommand};
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Sim { command: SimCommand::Population(survey) } => sim_population::run(&survey),
         Command::Sim { command: SimCommand::Search(search) } => sim_search::run(&search),
         Command::Sim { command: SimCommand::Explore(explore) } => sim_explore::run(&explore),
+        Command::Forger { arguments } => Ok(forger::run(arguments.into_iter())),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
