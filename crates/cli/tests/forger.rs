@@ -1,5 +1,4 @@
 //! The binary as its own forger.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
