@@ -198,6 +198,12 @@ impl fmt::Debug for Authority {
     }
 }
 
+/// Whether a key is of the kind that is certified: on the curve P-256.
+#[must_use]
+pub fn is_device_key(key: &PublicKey) -> bool {
+    DeviceKey::parse(key).is_ok()
+}
+
 /// Of an authority nothing depends on the name of its broker, which may change.
 fn parameters_of_authority(key: &KeyPair, now: u64) -> CertificateParams {
     let digest: [u8; 32] = Sha256::digest(key.subject_public_key_info()).into();

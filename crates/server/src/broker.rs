@@ -1,56 +1,180 @@
 //! The broker service.
 
 mod actor;
+mod handle;
+mod limits;
 mod link;
+mod newcomers;
+mod opening;
+mod outbox;
+mod refusals;
+mod signing;
+mod wire;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
 
 use simopen_broker::consent::ConsentPolicy;
 use simopen_broker::directory::Directory;
-use simopen_broker::{Broker, BrokerConfig, Event, Forging, Stats};
+use simopen_broker::{Broker, BrokerConfig, Event, Forging, Gauges, Limits, PairingOrder, Stats};
 use simopen_device::clock::Clock;
 use simopen_device::raw::RawSender;
 use simopen_packet::Entropy;
+use simopen_protocol::address::HostPort;
+use simopen_protocol::identity::{BrokerName, SessionId};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
+use tracing::{Instrument, Span};
 
-use self::actor::{Actor, Command};
+use self::actor::{Actor, Inputs};
+pub use self::handle::{Desk, Handle};
+pub use self::limits::ServiceLimits;
+use self::newcomers::Newcomers;
+use self::outbox::Budget;
+pub use self::refusals::Refusal;
+use self::refusals::Refusals;
+use crate::authority::Authority;
 use crate::error::ServerError;
+use crate::store::{Keeper, Store};
+use crate::tls::Tls;
+use crate::wall_clock::WallClock;
+
+/// Requests of all links that wait for the actor; beyond, the readers wait.
+const QUEUE: usize = 1024;
 
 /// Receives each event, in order, in the broker's task: it must not block.
 pub type Observer = Box<dyn FnMut(&Event) + Send>;
 
+/// Where pairs are joined. What came of an order is told by the sender that
+/// [`Builder::pairings`] hands over.
+pub trait Pairings: Send {
+    /// Begins to do it; it must not block.
+    fn order(&mut self, order: PairingOrder);
+}
+
+/// What a relay has to say. May grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PairingAnswer {
+    /// It knows the two values.
+    Opened(SessionId),
+    /// It does not take them, or cannot be asked.
+    Failed(SessionId),
+    /// The pair is no more.
+    Ended(SessionId),
+}
+
+/// Whether a control link may come in clear text, although the broker has an authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClearText {
+    /// No.
+    #[default]
+    Refused,
+    /// Yes: for links that do not leave the machine.
+    Taken,
+}
+
+/// Figures since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// The broker's.
+    pub stats: Stats,
+    /// What it holds at this moment.
+    pub gauges: Gauges,
+    /// What the service refused before the broker heard of it.
+    pub refused: std::collections::BTreeMap<Refusal, u64>,
+}
+
+/// What the tasks of one broker share.
+struct Service {
+    tls: Option<Tls>,
+    clear_text: ClearText,
+    wall: WallClock,
+    limits: ServiceLimits,
+    newcomers: Newcomers,
+    budget: Arc<Budget>,
+    refusals: Refusals,
+    span: Span,
+}
+
 /// Collects what a broker needs.
+///
+/// Without an [authority](Builder::authority) links are in clear text, and users log in with their
+/// secrets: for laboratories, tests, and programs that keep all of it on one machine.
 pub struct Builder {
     directory: Directory,
+    store: Option<Box<dyn Store>>,
+    authority: Option<Authority>,
+    clear_text: ClearText,
     config: BrokerConfig,
-    listener: Option<StdListener>,
+    limits: ServiceLimits,
+    listeners: Vec<StdListener>,
     clock: Clock,
+    wall: WallClock,
     entropy: Option<Entropy>,
     observer: Option<Observer>,
+    pairings: Option<(Box<dyn Pairings>, mpsc::UnboundedReceiver<PairingAnswer>)>,
+    span: Span,
 }
 
 impl Builder {
-    /// A broker for these users, which forges nothing.
+    /// A broker for these users, which forges nothing and keeps what changes in memory.
     #[must_use]
     pub fn new(directory: Directory) -> Self {
         Self {
             directory,
+            store: None,
+            authority: None,
+            clear_text: ClearText::default(),
             config: BrokerConfig::default(),
-            listener: None,
+            limits: ServiceLimits::default(),
+            listeners: Vec::new(),
             clock: Clock::start(),
+            wall: WallClock::default(),
             entropy: None,
             observer: None,
+            pairings: None,
+            span: Span::none(),
         }
     }
 
-    /// Where peers connect. A listener from [`simopen_device::socket::listener_saving_syn`] lets them
-    /// prove endpoints; with any other nobody can, and nothing is forged.
+    /// Where peers connect; one more each time. A listener from
+    /// [`simopen_device::socket::listener_saving_syn`] lets them prove endpoints; with any other
+    /// nobody can, and nothing is forged.
     #[must_use]
     pub fn listen(mut self, listener: StdListener) -> Self {
-        self.listener = Some(listener);
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Where the directory is kept. What the store has is added to what [`Builder::new`] was given,
+    /// which is kept nowhere.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// Links are encrypted, and devices show by this authority's certificates who they are.
+    #[must_use]
+    pub fn authority(mut self, authority: Authority) -> Self {
+        self.authority = Some(authority);
+        self
+    }
+
+    /// Whether links in clear text are taken beside encrypted ones.
+    #[must_use]
+    pub const fn clear_text(mut self, clear_text: ClearText) -> Self {
+        self.clear_text = clear_text;
+        self
+    }
+
+    /// What the broker calls itself.
+    #[must_use]
+    pub fn name(mut self, name: BrokerName) -> Self {
+        self.config.name = name;
         self
     }
 
@@ -61,10 +185,59 @@ impl Builder {
         self
     }
 
+    /// How long a peer may be silent before it is asked whether it is still there.
+    #[must_use]
+    pub const fn alive(mut self, interval: Option<Duration>) -> Self {
+        self.config.alive = interval;
+        self
+    }
+
+    /// How much the broker holds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// How much the links may take.
+    #[must_use]
+    pub const fn service_limits(mut self, limits: ServiceLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Everything that the broker decides by, at once.
+    #[must_use]
+    pub fn config(mut self, config: BrokerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// A relay of any kind: where peers reach it, who is given the orders, and where the answers
+    /// come from.
+    #[must_use]
+    pub fn pairings(
+        mut self,
+        addresses: Vec<HostPort>,
+        pairings: Box<dyn Pairings>,
+        answers: mpsc::UnboundedReceiver<PairingAnswer>,
+    ) -> Self {
+        self.config.relay = addresses;
+        self.pairings = Some((pairings, answers));
+        self
+    }
+
     /// A clock that is shared with other parts of the program.
     #[must_use]
     pub const fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// A time of day other than the operating system's.
+    #[must_use]
+    pub fn wall_clock(mut self, wall: WallClock) -> Self {
+        self.wall = wall;
         self
     }
 
@@ -82,59 +255,93 @@ impl Builder {
         self
     }
 
-    /// Starts the service on the current tokio runtime.
+    /// The span in which everything is logged.
+    #[must_use]
+    pub fn span(mut self, span: Span) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// Starts the service on the current tokio runtime. The store is read before this returns.
     ///
     /// # Errors
     ///
-    /// [`ServerError`] without a listener, and without CAP_NET_RAW where forging is switched on.
-    pub fn start(self) -> Result<Handle, ServerError> {
-        let listener = self.listener.ok_or(ServerError::NoListener)?;
-        listener.set_nonblocking(true).map_err(ServerError::Listener)?;
-        let local = listener.local_addr().map_err(ServerError::Listener)?;
-        let listener = TcpListener::from_std(listener).map_err(ServerError::Listener)?;
+    /// [`ServerError`] without a listener, without CAP_NET_RAW where forging is switched on, and
+    /// where the store cannot be read.
+    pub fn start(mut self) -> Result<Handle, ServerError> {
+        let first = self.listeners.first().ok_or(ServerError::NoListener)?;
+        let first = first.local_addr().map_err(ServerError::Listener)?;
         let raw = match self.config.consent.forging {
-            Forging::Dangerous => Some(RawSender::for_endpoint(local)?),
+            Forging::Dangerous => Some(RawSender::for_endpoint(first)?),
             Forging::Off | Forging::Withheld => None,
         };
-        let entropy = match self.entropy {
+        let entropy = match self.entropy.take() {
             Some(entropy) => entropy,
             None => system_entropy().map_err(ServerError::Entropy)?,
         };
-        let machine = Broker::new(self.config, self.directory, entropy);
-        let (commands, receiver) = mpsc::channel(16);
-        let actor = Actor::new(machine, raw, self.clock, self.observer);
-        let task = tokio::spawn(actor.run(listener, receiver));
-        Ok(Handle { local, commands, task })
+        let (keeper, kept) = self.load()?;
+        let (pairings, answers) = match self.pairings.take() {
+            Some((pairings, answers)) => (Some(pairings), answers),
+            None => (None, mpsc::unbounded_channel().1),
+        };
+        let authority = self.authority.take();
+        let tls = authority.map(|authority| Tls::new(authority, self.wall.clone())).transpose()?;
+        let service = Arc::new(Service {
+            tls,
+            clear_text: self.clear_text,
+            wall: self.wall,
+            limits: self.limits,
+            newcomers: Newcomers::new(self.limits.newcomers, self.limits.newcomer_deadline),
+            budget: Arc::new(Budget::new(self.limits.waiting_of_link, self.limits.waiting)),
+            refusals: Refusals::default(),
+            span: self.span,
+        });
+        let (sender, arrivals) = mpsc::channel(QUEUE);
+        let mut locals = Vec::new();
+        let mut acceptors = Vec::new();
+        for listener in self.listeners {
+            listener.set_nonblocking(true).map_err(ServerError::Listener)?;
+            locals.push(listener.local_addr().map_err(ServerError::Listener)?);
+            let listener = TcpListener::from_std(listener).map_err(ServerError::Listener)?;
+            let accept = opening::accept(listener, Arc::clone(&service), sender.clone());
+            acceptors.push(tokio::spawn(accept.instrument(service.span.clone())));
+        }
+        let mut machine = Broker::new(self.config, self.directory, entropy);
+        machine.handle_wall_clock(service.wall.seconds(), self.clock.now());
+        let (commands, commanded) = mpsc::channel(16);
+        let span = service.span.clone();
+        let actor = Actor {
+            machine,
+            service: Arc::clone(&service),
+            raw,
+            clock: self.clock,
+            observer: self.observer,
+            keeper,
+            pairings,
+            sender,
+            desk: actor::Desk::default(),
+        };
+        let inputs = Inputs { commands: commanded, arrivals, kept, pairings: answers };
+        let task = tokio::spawn(actor.run(inputs).instrument(span));
+        Ok(Handle::new(locals, commands, acceptors, task))
     }
-}
 
-/// A running broker. Dropping it leaves the broker running; [`Handle::stop`] ends it.
-#[derive(Debug)]
-pub struct Handle {
-    local: SocketAddr,
-    commands: mpsc::Sender<Command>,
-    task: JoinHandle<()>,
-}
-
-impl Handle {
-    /// Where it listens.
-    #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// Figures since the start; `None` once it has ended.
-    pub async fn stats(&self) -> Option<Stats> {
-        let (reply, receiver) = oneshot::channel();
-        self.commands.send(Command::Stats(reply)).await.ok()?;
-        receiver.await.ok()
-    }
-
-    /// Closes all links and waits until that is done.
-    pub async fn stop(self) {
-        // Either it takes the command or it has ended already.
-        let _ = self.commands.send(Command::Stop).await;
-        let _ = self.task.await;
+    /// Reads the store, and starts the thread that writes it.
+    #[expect(clippy::type_complexity, reason = "said once, and taken apart at once")]
+    fn load(
+        &mut self,
+    ) -> Result<
+        (Option<Keeper>, mpsc::UnboundedReceiver<(simopen_broker::PersistId, bool)>),
+        ServerError,
+    > {
+        let Some(mut store) = self.store.take() else {
+            return Ok((None, mpsc::unbounded_channel().1));
+        };
+        for change in store.load()?.changes() {
+            self.directory.apply(&change);
+        }
+        let (keeper, kept) = Keeper::start(store)?;
+        Ok((Some(keeper), kept))
     }
 }
 

@@ -5,6 +5,9 @@ use std::io;
 use simopen_device::DeviceError;
 use thiserror::Error;
 
+use crate::store::StoreError;
+use crate::tls::TlsError;
+
 /// What keeps a service from starting.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -21,4 +24,10 @@ pub enum ServerError {
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Entropy(#[source] io::Error),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }

@@ -1,112 +1,225 @@
 //! The one task that owns the broker machine and turns it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use simopen_broker::{Broker, Event, Forged, LinkId, LinkOrigin, Stats, Transmit, What};
+use simopen_broker::directory::{DeviceKind, RELAY};
+use simopen_broker::{
+    AdminError, AdminId, AdminReply, AdminRequest, Broker, Event, Forged, LinkId, PairingOrder,
+    PathEstimate, PersistId, Transmit, What,
+};
 use simopen_device::clock::Clock;
 use simopen_device::raw::RawSender;
-use simopen_device::socket::saved_syn;
 use simopen_packet::Timestamp;
-use simopen_protocol::control::{ControlError, Message};
-use simopen_protocol::document::DocumentError;
-use tokio::net::{TcpListener, TcpStream};
+use simopen_protocol::control::{ControlError, Message, Reply, Request, Response};
+use simopen_protocol::frame;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, Instant, sleep, sleep_until};
-use tracing::{debug, error, info, warn};
+use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tracing::{Instrument, debug, error, info, warn};
 
-use super::Observer;
-use super::link::{Arrival, Link};
+use super::link::{Link, encode};
+use super::opening::Opened;
+use super::outbox::{Course, Outbox, Outgoing, Queued};
+use super::refusals::Refusal;
+use super::signing::{Named, Unsigned, wants_certificate};
+use super::{Figures, Observer, PairingAnswer, Pairings, Service};
+use crate::store::Keeper;
+use crate::tls::Renewal;
 
-/// Frames of all links that wait for the actor; beyond, the readers wait.
-const QUEUE: usize = 1024;
+/// How often the wall clock is looked at.
+const TICK: Duration = Duration::from_secs(1);
 
-/// How long accepting rests when it fails, as it does when descriptors are used up.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What comes in from links.
+pub(super) enum Arrival {
+    Opened(Box<Opened>),
+    Request { link: LinkId, request: Box<Request>, path: PathEstimate },
+    Malformed { link: LinkId, error: Box<ControlError> },
+    PageWritten(LinkId),
+    Closed(LinkId),
+}
 
+/// What the handle asks.
 pub(super) enum Command {
-    Stats(oneshot::Sender<Stats>),
+    Figures(oneshot::Sender<Figures>),
+    Admin(AdminRequest, oneshot::Sender<Result<AdminReply, AdminError>>),
+    /// Everybody is told to come again within that time.
+    Restart(Duration, oneshot::Sender<()>),
+    /// Answered when the last link is gone.
+    Emptied(oneshot::Sender<()>),
     Stop,
 }
 
+/// What the actor listens to.
+pub(super) struct Inputs {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) kept: mpsc::UnboundedReceiver<(PersistId, bool)>,
+    pub(super) pairings: mpsc::UnboundedReceiver<PairingAnswer>,
+}
+
+/// What the actor works with.
 pub(super) struct Actor {
-    machine: Broker,
-    raw: Option<RawSender>,
-    clock: Clock,
-    observer: Option<Observer>,
-    links: BTreeMap<LinkId, Link>,
+    pub(super) machine: Broker,
+    pub(super) service: Arc<Service>,
+    pub(super) raw: Option<RawSender>,
+    pub(super) clock: Clock,
+    pub(super) observer: Option<Observer>,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) pairings: Option<Box<dyn Pairings>>,
+    pub(super) sender: mpsc::Sender<Arrival>,
+    pub(super) desk: Desk,
+}
+
+/// Links, and operators who wait.
+#[derive(Default)]
+pub(super) struct Desk {
+    links: BTreeMap<LinkId, Arc<Outbox>>,
     next_link: u64,
+    operators: BTreeMap<AdminId, oneshot::Sender<Result<AdminReply, AdminError>>>,
+    next_operator: u64,
+    /// Who waits until the last link is gone.
+    empty: Option<oneshot::Sender<()>>,
+    /// The last notification and its frame: many links get the same one after another.
+    last: Option<(Message, Arc<[u8]>)>,
 }
 
 impl Actor {
-    pub(super) fn new(
-        machine: Broker,
-        raw: Option<RawSender>,
-        clock: Clock,
-        observer: Option<Observer>,
-    ) -> Self {
-        Self { machine, raw, clock, observer, links: BTreeMap::new(), next_link: 0 }
-    }
-
-    pub(super) async fn run(
-        mut self,
-        listener: TcpListener,
-        mut commands: mpsc::Receiver<Command>,
-    ) {
-        let (arrivals, mut arrived) = mpsc::channel(QUEUE);
-        let acceptor = tokio::spawn(accept(listener, arrivals.clone()));
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
         let mut has_handle = true;
+        let mut tick = ticks();
         loop {
             let deadline = self.machine.poll_timeout().map(|(at, _)| self.clock.instant(at));
             tokio::select! {
-                command = commands.recv(), if has_handle => match command {
-                    // The asker may have gone away.
-                    Some(Command::Stats(reply)) => drop(reply.send(self.machine.stats().clone())),
+                command = inputs.commands.recv(), if has_handle => match command {
                     Some(Command::Stop) => break,
+                    Some(command) => self.command(command),
                     None => has_handle = false,
                 },
-                Some(arrival) = arrived.recv() => self.arrived(arrival, &arrivals),
+                Some((id, is_kept)) = inputs.kept.recv() => self.kept(id, is_kept),
+                Some(answer) = inputs.pairings.recv() => self.paired(answer),
+                Some(arrival) = inputs.arrivals.recv() => self.arrived(arrival),
+                _ = tick.tick() => self.look_at_the_wall(),
                 () = wait(deadline) => {}
             }
             let now = self.clock.now();
             self.machine.handle_timeout(now);
             self.drain(now);
+            if self.desk.links.is_empty()
+                && let Some(reply) = self.desk.empty.take()
+            {
+                // Whoever waits may have gone away.
+                let _ = reply.send(());
+            }
         }
-        acceptor.abort();
+        for outbox in self.desk.links.values() {
+            outbox.end(Course::Closing);
+        }
     }
 
-    fn accepted(&mut self, stream: TcpStream, arrivals: &mpsc::Sender<Arrival>) {
-        let Ok(remote) = stream.peer_addr() else {
+    fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            // Whoever asks may have gone away.
+            Command::Figures(reply) => drop(reply.send(self.figures())),
+            Command::Admin(request, reply) => {
+                self.desk.next_operator += 1;
+                let id = AdminId(self.desk.next_operator);
+                self.desk.operators.insert(id, reply);
+                self.machine.handle_admin(id, request, now);
+            }
+            Command::Restart(within, reply) => {
+                self.machine.handle_restarting(within, now);
+                self.drain(now);
+                let _ = reply.send(());
+            }
+            Command::Emptied(reply) => self.desk.empty = Some(reply),
+            Command::Stop => {}
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            stats: self.machine.stats().clone(),
+            gauges: self.machine.gauges(),
+            refused: self.service.refusals.counted(),
+        }
+    }
+
+    fn look_at_the_wall(&mut self) {
+        let seconds = self.service.wall.seconds();
+        self.machine.handle_wall_clock(seconds, self.clock.now());
+        let Some(tls) = &self.service.tls else {
             return;
         };
-        let syn = saved_syn(&stream).ok().flatten();
-        self.next_link += 1;
-        let id = LinkId(self.next_link);
-        debug!(link = id.0, %remote, "accepted");
-        self.machine.handle_link(id, LinkOrigin { remote, syn, key: None }, self.clock.now());
-        self.links.insert(id, Link::spawn(id, stream, arrivals.clone()));
+        match tls.renew(seconds) {
+            Ok(Renewal::NotYet) => {}
+            Ok(Renewal::Done) => info!("the broker's certificate was renewed"),
+            Err(error) => error!(%error, "the broker's certificate was not renewed"),
+        }
     }
 
-    fn arrived(&mut self, arrival: Arrival, arrivals: &mpsc::Sender<Arrival>) {
+    fn kept(&mut self, id: PersistId, is_kept: bool) {
+        let now = self.clock.now();
+        if is_kept {
+            self.machine.handle_persisted(id, now);
+        } else {
+            self.service.refusals.count(Refusal::StorageFailed);
+            self.machine.handle_persist_failed(id, now);
+        }
+    }
+
+    fn paired(&mut self, answer: PairingAnswer) {
+        let now = self.clock.now();
+        match answer {
+            PairingAnswer::Opened(session) => self.machine.handle_pairing_opened(session, now),
+            PairingAnswer::Failed(session) => self.machine.handle_pairing_failed(session, now),
+            PairingAnswer::Ended(session) => self.machine.handle_pairing_ended(session, now),
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
         let now = self.clock.now();
         match arrival {
-            Arrival::Accepted(stream) => self.accepted(stream, arrivals),
-            Arrival::Frame { link, body, path } => {
+            Arrival::Opened(opened) => self.opened(*opened, now),
+            Arrival::Request { link, request, path } => {
+                self.dealt_with(link);
                 self.machine.handle_path(link, path);
-                match Message::parse(&body) {
-                    Ok(Message::Request(request)) => {
-                        self.machine.handle_request(link, request, now);
-                    }
-                    Ok(Message::Response(_) | Message::Notification(_)) => {
-                        self.machine.handle_malformed(link, ControlError::UnknownRoot);
-                    }
-                    Err(error) => self.machine.handle_malformed(link, error),
-                }
+                self.machine.handle_request(link, *request, now);
             }
-            Arrival::TooLong(link) => {
-                let error = ControlError::Document(DocumentError::Malformed);
-                self.machine.handle_malformed(link, error);
+            Arrival::Malformed { link, error } => {
+                self.dealt_with(link);
+                self.machine.handle_malformed(link, *error);
             }
-            Arrival::Closed(link) => self.close(link, now),
+            Arrival::PageWritten(link) => self.machine.handle_page_sent(link, now),
+            Arrival::Closed(link) => self.close(link, Course::Closing, now),
+        }
+    }
+
+    fn opened(&mut self, opened: Opened, now: Timestamp) {
+        if self.desk.links.len() >= self.service.limits.links {
+            self.service.refusals.count(Refusal::TooManyLinks);
+            return;
+        }
+        self.desk.next_link += 1;
+        let id = LinkId(self.desk.next_link);
+        debug!(link = id.0, remote = %opened.origin.remote, "opened");
+        let outbox = Arc::new(Outbox::new(Arc::clone(&self.service.budget)));
+        let link = Link::new(
+            id,
+            opened.wire,
+            Arc::clone(&outbox),
+            Arc::clone(&self.service),
+            opened.newcomer,
+        );
+        self.machine.handle_link(id, opened.origin, now);
+        self.desk.links.insert(id, outbox);
+        let task = link.run(self.sender.clone());
+        tokio::spawn(task.instrument(self.service.span.clone()));
+    }
+
+    fn dealt_with(&self, link: LinkId) {
+        if let Some(outbox) = self.desk.links.get(&link) {
+            outbox.dealt_with();
         }
     }
 
@@ -116,21 +229,57 @@ impl Actor {
         }
         while let Some(transmit) = self.machine.poll_transmit() {
             match transmit {
-                Transmit::Message(link, message) => self.write(link, &message, now),
+                Transmit::Message(link, message) => self.write(link, message, now),
                 Transmit::Page(link, message) => {
-                    self.write(link, &message, now);
-                    self.machine.handle_page_sent(link, now);
+                    self.queue(link, Outgoing::Page(encode(&message)), now);
                 }
-                Transmit::Close(link) => self.close(link, now),
+                Transmit::Close(link) => self.close(link, Course::Closing, now),
             }
         }
-        while let Some(persist) = self.machine.poll_persist() {
-            self.machine.handle_persisted(persist.id, now);
+        self.desk.last = None;
+        self.keep(now);
+        while let Some(order) = self.machine.poll_pairing() {
+            self.order(order, now);
+        }
+        while let Some((id, answer)) = self.machine.poll_admin() {
+            if let Some(operator) = self.desk.operators.remove(&id) {
+                // The operator may have gone away.
+                let _ = operator.send(answer);
+            }
         }
         while let Some(event) = self.machine.poll_event() {
             log(&event);
             if let Some(observer) = &mut self.observer {
                 observer(&event);
+            }
+        }
+    }
+
+    /// Without a store everything is kept as soon as it is in memory.
+    fn keep(&mut self, now: Timestamp) {
+        let mut is_changed = false;
+        while let Some(persist) = self.machine.poll_persist() {
+            match &self.keeper {
+                Some(keeper) => keeper.keep(persist),
+                None => {
+                    self.machine.handle_persisted(persist.id, now);
+                    is_changed = true;
+                }
+            }
+        }
+        if is_changed {
+            self.drain(now);
+        }
+    }
+
+    fn order(&mut self, order: PairingOrder, now: Timestamp) {
+        match &mut self.pairings {
+            Some(pairings) => pairings.order(order),
+            None => {
+                if let PairingOrder::Open(proxy) = order {
+                    self.machine.handle_pairing_failed(proxy.session, now);
+                    self.drain(now);
+                }
             }
         }
     }
@@ -144,46 +293,94 @@ impl Actor {
         }
     }
 
-    fn write(&mut self, id: LinkId, message: &Message, now: Timestamp) {
-        let Some(link) = self.links.get(&id) else {
+    fn write(&mut self, link: LinkId, message: Message, now: Timestamp) {
+        if !self.desk.links.contains_key(&link) {
+            return;
+        }
+        self.admit(link, &message);
+        let outgoing = if wants_certificate(&message) && self.service.tls.is_some() {
+            let device = self.named(link);
+            Outgoing::Unsigned(Box::new(Unsigned { message, device }))
+        } else {
+            Outgoing::Frame(self.encoded(message))
+        };
+        self.queue(link, outgoing, now);
+    }
+
+    /// Whoever has logged in or proven an endpoint has shown who it is.
+    fn admit(&self, link: LinkId, message: &Message) {
+        let Message::Response(Response { result: Ok(reply), .. }) = message else {
             return;
         };
-        if self.machine.is_logged_in(id) {
-            link.allow_large_frames();
-        }
-        if !link.send(&message.to_bytes()) {
-            debug!(link = id.0, "the peer does not read; its link is closed");
-            self.close(id, now);
+        let limit = match reply {
+            Reply::LoggedIn(_) => frame::TO_BROKER,
+            Reply::Observed(_) => frame::BEFORE_LOGIN,
+            Reply::Accepted(_)
+            | Reply::Joined(_)
+            | Reply::Certified(_)
+            | Reply::NoteKept(_)
+            | Reply::Done => return,
+        };
+        if let Some(outbox) = self.desk.links.get(&link) {
+            outbox.admit(limit);
         }
     }
 
-    fn close(&mut self, link: LinkId, now: Timestamp) {
-        self.links.remove(&link);
-        self.machine.handle_link_closed(link, now);
+    fn named(&self, link: LinkId) -> Option<Named> {
+        let device = self.machine.device_on(link)?;
+        Some(Named {
+            user: device.user.clone(),
+            device: device.name.clone(),
+            key: device.key.clone(),
+            is_relay: device.kind == DeviceKind::Relay || device.user.as_str() == RELAY,
+        })
     }
+
+    fn encoded(&mut self, message: Message) -> Arc<[u8]> {
+        if let Some((last, frame)) = &self.desk.last
+            && *last == message
+        {
+            return Arc::clone(frame);
+        }
+        let frame = encode(&message);
+        if matches!(message, Message::Notification(_)) {
+            self.desk.last = Some((message, Arc::clone(&frame)));
+        }
+        frame
+    }
+
+    fn queue(&mut self, link: LinkId, outgoing: Outgoing, now: Timestamp) {
+        let Some(outbox) = self.desk.links.get(&link) else {
+            return;
+        };
+        match outbox.push(outgoing) {
+            Queued::Yes => {}
+            Queued::Full => {
+                self.service.refusals.count(Refusal::ReaderTooSlow);
+                debug!(link = link.0, "the peer does not read; its link is closed");
+                self.close(link, Course::Gone, now);
+            }
+        }
+    }
+
+    fn close(&mut self, link: LinkId, course: Course, now: Timestamp) {
+        if let Some(outbox) = self.desk.links.remove(&link) {
+            outbox.end(course);
+            self.machine.handle_link_closed(link, now);
+        }
+    }
+}
+
+fn ticks() -> Interval {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }
 
 async fn wait(deadline: Option<std::time::Instant>) {
     match deadline {
         Some(at) => sleep_until(Instant::from_std(at)).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Accepts in a task of its own, so that a pause after a failure stops nothing else.
-async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrival>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                if arrivals.send(Arrival::Accepted(stream)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                warn!(%error, "accepting failed, trying again");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
     }
 }
 

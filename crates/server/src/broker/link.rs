@@ -1,117 +1,317 @@
-//! One accepted connection: a task that reads frames and one that writes them.
+//! One link's task: it reads frames and hands on what they say, and writes what waits for it.
+//!
+//! An idle link holds no buffer: bytes are read into the stack of the moment, and queues give their
+//! memory back when they are empty.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use simopen_broker::directory::RELAY;
 use simopen_broker::{LinkId, PathEstimate};
 use simopen_device::socket::tcp_info;
+use simopen_protocol::control::{
+    Action, ControlError, Message, PublicKey, Reply, Request, Response, TransactionId,
+};
 use simopen_protocol::frame::{self, Decoder};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use simopen_protocol::identity::DeviceName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::time::{Sleep, sleep};
 
-/// Messages that wait for a slow peer before its link is closed.
-const QUEUE: usize = 256;
+use super::Service;
+use super::actor::Arrival;
+use super::newcomers::{Expelled, Newcomer};
+use super::outbox::{Course, Outbox, Outgoing};
+use super::refusals::Refusal;
+use super::signing::{Named, Unsigned};
+use super::wire::Wire;
+use crate::authority::is_device_key;
 
-/// What comes in from the network.
-pub(super) enum Arrival {
-    Accepted(TcpStream),
-    Frame { link: LinkId, body: Vec<u8>, path: PathEstimate },
-    TooLong(LinkId),
-    Closed(LinkId),
-}
+/// Bytes that are read at a time.
+const PIECE: usize = 4096;
+/// How long a link that is being closed may take to read what it was sent.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Joins of one link that are not answered yet, of which keys are remembered.
+const JOINS: usize = 8;
 
 /// The broker's end of a link.
 pub(super) struct Link {
-    frames: mpsc::Sender<Vec<u8>>,
-    limit: Arc<AtomicUsize>,
-    reader: JoinHandle<()>,
+    id: LinkId,
+    wire: Wire,
+    outbox: Arc<Outbox>,
+    service: Arc<Service>,
+    decoder: Decoder,
+    newcomer: Option<Newcomer>,
+    /// Whether anything is read from it.
+    listens: bool,
+    writing: Option<Writing>,
+    wants_flush: bool,
+    last_words: Option<Pin<Box<Sleep>>>,
+    joins: Vec<Join>,
+}
+
+struct Writing {
+    frame: Arc<[u8]>,
+    written: usize,
+    is_page: bool,
+}
+
+/// A key that wants to join.
+struct Join {
+    id: TransactionId,
+    device: DeviceName,
+    key: PublicKey,
+}
+
+/// What a turn of the task came to.
+enum Step {
+    Frame(Vec<u8>),
+    TooLong,
+    PageWritten,
+    /// Nothing more comes; what waits is still written.
+    Finished,
+    Closed,
 }
 
 impl Link {
-    pub(super) fn spawn(id: LinkId, stream: TcpStream, arrivals: mpsc::Sender<Arrival>) -> Self {
-        // Answers are small and wanted at once; an error only costs latency.
-        let _ = stream.set_nodelay(true);
-        let (read, write) = stream.into_split();
-        let (frames, queue) = mpsc::channel(QUEUE);
-        let limit = Arc::new(AtomicUsize::new(frame::BEFORE_LOGIN));
-        let reader = tokio::spawn(receive(id, read, Arc::clone(&limit), arrivals));
-        tokio::spawn(send(write, queue));
-        Self { frames, limit, reader }
-    }
-
-    /// Queues a message; `false` where the peer is too slow or gone.
-    pub(super) fn send(&self, body: &[u8]) -> bool {
-        let mut wire = Vec::with_capacity(body.len() + 4);
-        frame::encode(body, &mut wire);
-        self.frames.try_send(wire).is_ok()
-    }
-
-    pub(super) fn allow_large_frames(&self) {
-        self.limit.store(frame::TO_BROKER, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Link {
-    /// What was queued is still written; nothing more is read.
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
-}
-
-async fn receive(
-    link: LinkId,
-    mut stream: OwnedReadHalf,
-    limit: Arc<AtomicUsize>,
-    arrivals: mpsc::Sender<Arrival>,
-) {
-    let mut decoder = Decoder::new(frame::BEFORE_LOGIN);
-    let mut buffer = vec![0; 4096];
-    let last = loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => break Arrival::Closed(link),
-            Ok(length) => decoder.push(&buffer[..length]),
-        }
-        decoder.set_limit(limit.load(Ordering::Relaxed));
-        match deliver(link, &mut decoder, &stream, &arrivals).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(_) => break Arrival::TooLong(link),
-        }
-    };
-    // The actor may be gone; then nobody cares.
-    let _ = arrivals.send(last).await;
-}
-
-/// Hands on all complete frames. `false` where nobody listens any more.
-async fn deliver(
-    link: LinkId,
-    decoder: &mut Decoder,
-    stream: &OwnedReadHalf,
-    arrivals: &mpsc::Sender<Arrival>,
-) -> Result<bool, frame::FrameError> {
-    while let Some(body) = decoder.poll_frame()? {
-        let path = path(stream.as_ref()).unwrap_or_default();
-        if arrivals.send(Arrival::Frame { link, body, path }).await.is_err() {
-            return Ok(false);
+    pub(super) fn new(
+        id: LinkId,
+        wire: Wire,
+        outbox: Arc<Outbox>,
+        service: Arc<Service>,
+        newcomer: Newcomer,
+    ) -> Self {
+        Self {
+            id,
+            wire,
+            outbox,
+            service,
+            decoder: Decoder::new(frame::BEFORE_LOGIN),
+            newcomer: Some(newcomer),
+            listens: true,
+            writing: None,
+            wants_flush: false,
+            last_words: None,
+            joins: Vec::new(),
         }
     }
-    Ok(true)
-}
 
-fn path(stream: &TcpStream) -> io::Result<PathEstimate> {
-    Ok(PathEstimate { round_trip: tcp_info(stream)?.min_rtt })
-}
+    /// Until the connection ends.
+    pub(super) async fn run(mut self, arrivals: mpsc::Sender<Arrival>) {
+        loop {
+            let arrival = match poll_fn(|context| self.poll_step(context)).await {
+                Step::Frame(body) => self.read(&body),
+                Step::TooLong => {
+                    self.service.refusals.count(Refusal::FrameTooLong);
+                    // Nothing after it can be read.
+                    self.listens = false;
+                    let error = ControlError::UnknownRoot;
+                    Arrival::Malformed { link: self.id, error: Box::new(error) }
+                }
+                Step::PageWritten => Arrival::PageWritten(self.id),
+                Step::Finished => {
+                    self.listens = false;
+                    Arrival::Closed(self.id)
+                }
+                Step::Closed => break,
+            };
+            if matches!(arrival, Arrival::Request { .. } | Arrival::Malformed { .. }) {
+                self.outbox.set_off();
+            }
+            if arrivals.send(arrival).await.is_err() {
+                return;
+            }
+        }
+        // The actor may be gone; then nobody cares.
+        let _ = arrivals.send(Arrival::Closed(self.id)).await;
+    }
 
-async fn send(mut stream: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        if stream.write_all(&frame).await.is_err() {
-            return;
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            let turn = self.outbox.poll(context);
+            self.decoder.set_limit(turn.limit);
+            if turn.course == Course::Gone || self.is_expelled(turn.is_newcomer, context) {
+                return Poll::Ready(Step::Closed);
+            }
+            match self.poll_write(context) {
+                Poll::Ready(Ok(Some(step))) => return Poll::Ready(step),
+                Poll::Ready(Err(_)) => return Poll::Ready(Step::Closed),
+                Poll::Ready(Ok(None)) if turn.course == Course::Closing => {
+                    // The peer may have closed first.
+                    return Pin::new(&mut self.wire).poll_shutdown(context).map(|_| Step::Closed);
+                }
+                Poll::Pending if turn.course == Course::Closing => {
+                    let last = self.last_words.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
+                    return last.as_mut().poll(context).map(|()| Step::Closed);
+                }
+                Poll::Ready(Ok(None)) | Poll::Pending => {}
+            }
+            if !turn.may_read || !self.listens {
+                return Poll::Pending;
+            }
+            match self.decoder.poll_frame() {
+                Ok(Some(body)) => return Poll::Ready(Step::Frame(body)),
+                Ok(None) => {}
+                Err(_) => return Poll::Ready(Step::TooLong),
+            }
+            match ready!(self.poll_read(context)) {
+                Ok(0) => return Poll::Ready(Step::Finished),
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(Step::Closed),
+            }
         }
     }
-    // The peer may have closed first.
-    let _ = stream.shutdown().await;
+
+    fn is_expelled(&mut self, is_newcomer: bool, context: &mut Context<'_>) -> bool {
+        if !is_newcomer {
+            self.newcomer = None;
+        }
+        let Some(newcomer) = &mut self.newcomer else {
+            return false;
+        };
+        let Poll::Ready(why) = Pin::new(newcomer).poll(context) else {
+            return false;
+        };
+        self.service.refusals.count(why.into());
+        true
+    }
+
+    /// Writes what waits. Ready with nothing where all of it is on its way.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Step>>> {
+        loop {
+            if let Some(writing) = &mut self.writing {
+                let rest = &writing.frame[writing.written..];
+                writing.written += ready!(Pin::new(&mut self.wire).poll_write(context, rest))?;
+                self.wants_flush = true;
+                if writing.written < writing.frame.len() {
+                    continue;
+                }
+                let is_page = writing.is_page;
+                self.writing = None;
+                if is_page {
+                    return Poll::Ready(Ok(Some(Step::PageWritten)));
+                }
+            }
+            let Some(outgoing) = self.outbox.pop() else {
+                break;
+            };
+            self.writing = Some(self.prepare(outgoing));
+        }
+        if self.wants_flush {
+            ready!(Pin::new(&mut self.wire).poll_flush(context))?;
+            self.wants_flush = false;
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    fn prepare(&mut self, outgoing: Outgoing) -> Writing {
+        let (frame, is_page) = match outgoing {
+            Outgoing::Frame(frame) => (frame, false),
+            Outgoing::Page(frame) => (frame, true),
+            Outgoing::Unsigned(unsigned) => (encode(&self.sign(*unsigned)), false),
+        };
+        Writing { frame, written: 0, is_page }
+    }
+
+    fn sign(&mut self, mut unsigned: Unsigned) -> Message {
+        if unsigned.device.is_none() {
+            unsigned.device = self.joined(&unsigned.message);
+        }
+        unsigned.sign(
+            self.service.tls.as_ref().map(crate::tls::Tls::authority),
+            self.service.wall.seconds(),
+        )
+    }
+
+    /// The device that a response has made a user's.
+    fn joined(&mut self, message: &Message) -> Option<Named> {
+        let Message::Response(Response { head, result: Ok(Reply::Joined(joined)) }) = message
+        else {
+            return None;
+        };
+        let id = head.id()?;
+        let place = self.joins.iter().position(|join| join.id == id)?;
+        let join = self.joins.swap_remove(place);
+        Some(Named {
+            user: joined.user.clone(),
+            device: join.device,
+            key: join.key,
+            is_relay: joined.user.as_str() == RELAY,
+        })
+    }
+
+    /// Zero where nothing more comes.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut piece = [MaybeUninit::uninit(); PIECE];
+        let mut buffer = ReadBuf::uninit(&mut piece);
+        ready!(Pin::new(&mut self.wire).poll_read(context, &mut buffer))?;
+        self.decoder.push(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn read(&mut self, body: &[u8]) -> Arrival {
+        let link = self.id;
+        let request = match Message::parse(body) {
+            Ok(Message::Request(request)) => self.look_at(request),
+            Ok(Message::Response(_) | Message::Notification(_)) => Err(ControlError::UnknownRoot),
+            Err(error) => Err(error),
+        };
+        match request {
+            Ok(request) => Arrival::Request { link, request: Box::new(request), path: self.path() },
+            Err(error) => {
+                self.service.refusals.count(Refusal::Malformed);
+                Arrival::Malformed { link, error: Box::new(error) }
+            }
+        }
+    }
+
+    /// A key that cannot be certified never reaches the machine; of the others it is remembered
+    /// which one the certificate will be for.
+    fn look_at(&mut self, request: Request) -> Result<Request, ControlError> {
+        let Action::Join(join) = &request.action else {
+            return Ok(request);
+        };
+        let is_pending = self.joins.iter().any(|pending| pending.id == request.id);
+        if is_pending || !is_device_key(&join.key) {
+            self.service.refusals.count(Refusal::UnknownKey);
+            let head = request.head();
+            return Err(ControlError::Missing { element: "PBReq", what: "Key", head });
+        }
+        if self.joins.len() == JOINS {
+            self.joins.remove(0);
+        }
+        let (device, key) = (join.device.clone(), join.key.clone());
+        self.joins.push(Join { id: request.id, device, key });
+        Ok(request)
+    }
+
+    fn path(&self) -> PathEstimate {
+        let measured = tcp_info(self.wire.socket());
+        measured.map_or_else(
+            |_| PathEstimate::default(),
+            |info| PathEstimate { round_trip: info.min_rtt },
+        )
+    }
+}
+
+/// A message as a frame that any number of links can write.
+pub(super) fn encode(message: &Message) -> Arc<[u8]> {
+    let body = message.to_bytes();
+    let mut wire = Vec::with_capacity(body.len() + 4);
+    frame::encode(&body, &mut wire);
+    wire.into()
+}
+
+impl From<Expelled> for Refusal {
+    fn from(why: Expelled) -> Self {
+        match why {
+            Expelled::TooSlow => Self::NewcomerTooSlow,
+            Expelled::Crowded => Self::NewcomerCrowded,
+        }
+    }
 }

@@ -1,0 +1,260 @@
+//! What waits to be written to one link, and what the actor and the link's task tell each other.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use simopen_protocol::frame;
+
+use super::signing::Unsigned;
+
+/// Requests of one link that wait for the actor; beyond, nothing is read from it. So no peer fills
+/// the actor's queue alone.
+const IN_FLIGHT: u8 = 8;
+
+/// Something to write to a link.
+pub(super) enum Outgoing {
+    /// A whole frame, shared by all links that get it.
+    Frame(Arc<[u8]>),
+    /// The same; the actor is told when it is written, for the next page.
+    Page(Arc<[u8]>),
+    /// A message that wants a certificate: the link's task signs it, so that the actor goes on.
+    Unsigned(Box<Unsigned>),
+}
+
+impl Outgoing {
+    fn length(&self) -> usize {
+        match self {
+            Self::Frame(frame) | Self::Page(frame) => frame.len(),
+            Self::Unsigned(_) => Unsigned::USUAL_LENGTH,
+        }
+    }
+}
+
+/// How far a link's task may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// As usual.
+    Open,
+    /// What is queued is written, then the connection is closed.
+    Closing,
+    /// The connection is closed at once.
+    Gone,
+}
+
+/// Whether something could be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Queued {
+    Yes,
+    /// The peer does not read, or all peers together do not.
+    Full,
+}
+
+/// Shared by the actor and one link's task.
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    budget: Arc<Budget>,
+}
+
+struct State {
+    queue: VecDeque<Outgoing>,
+    bytes: usize,
+    in_flight: u8,
+    /// The largest frame that is taken.
+    limit: usize,
+    is_newcomer: bool,
+    course: Course,
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    pub(super) const fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                bytes: 0,
+                in_flight: 0,
+                limit: frame::BEFORE_LOGIN,
+                is_newcomer: true,
+                course: Course::Open,
+                waker: None,
+            }),
+            budget,
+        }
+    }
+
+    /// Queues one thing to write.
+    pub(super) fn push(&self, outgoing: Outgoing) -> Queued {
+        let length = outgoing.length();
+        let mut state = self.lock();
+        let fits = state.bytes == 0 || state.bytes + length <= self.budget.of_link;
+        if !fits || !self.budget.take(length, state.bytes) {
+            return Queued::Full;
+        }
+        state.bytes += length;
+        state.queue.push_back(outgoing);
+        state.wake();
+        Queued::Yes
+    }
+
+    /// The peer has shown who it is: it is no newcomer any more, and may send larger frames.
+    pub(super) fn admit(&self, limit: usize) {
+        let mut state = self.lock();
+        if state.is_newcomer || state.limit != limit {
+            state.is_newcomer = false;
+            state.limit = limit;
+            state.wake();
+        }
+    }
+
+    /// One request of this link has been dealt with.
+    pub(super) fn dealt_with(&self) {
+        let mut state = self.lock();
+        state.in_flight -= 1;
+        if state.in_flight == IN_FLIGHT - 1 {
+            state.wake();
+        }
+    }
+
+    /// Ends the link.
+    pub(super) fn end(&self, course: Course) {
+        let mut state = self.lock();
+        if state.course != Course::Gone {
+            state.course = course;
+            state.wake();
+        }
+    }
+
+    /// For the link's task: what it may do now. It is woken when that changes.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Turn {
+        let mut state = self.lock();
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none @ None => *none = Some(context.waker().clone()),
+        }
+        Turn {
+            course: state.course,
+            limit: state.limit,
+            is_newcomer: state.is_newcomer,
+            may_read: state.in_flight < IN_FLIGHT,
+        }
+    }
+
+    /// For the link's task: the next thing to write.
+    pub(super) fn pop(&self) -> Option<Outgoing> {
+        let mut state = self.lock();
+        let outgoing = state.queue.pop_front()?;
+        state.bytes -= outgoing.length();
+        if state.queue.is_empty() {
+            // An idle link holds no buffer.
+            state.queue = VecDeque::new();
+        }
+        self.budget.give_back(outgoing.length());
+        Some(outgoing)
+    }
+
+    /// For the link's task: one more request is on its way to the actor.
+    pub(super) fn set_off(&self) {
+        self.lock().in_flight += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let bytes = self.lock().bytes;
+        self.budget.give_back(bytes);
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What a link's task may do now.
+pub(super) struct Turn {
+    pub(super) course: Course,
+    pub(super) limit: usize,
+    pub(super) is_newcomer: bool,
+    pub(super) may_read: bool,
+}
+
+/// How many bytes may wait, in one link and in all of them.
+pub(super) struct Budget {
+    used: AtomicUsize,
+    of_link: usize,
+    of_all: usize,
+}
+
+/// What a link may hold even where all together hold too much.
+const SMALL: usize = 64 * 1024;
+
+impl Budget {
+    pub(super) const fn new(of_link: usize, of_all: usize) -> Self {
+        Self { used: AtomicUsize::new(0), of_link, of_all }
+    }
+
+    fn take(&self, length: usize, already: usize) -> bool {
+        let used = self.used.load(Ordering::Relaxed);
+        let fits = used + length <= self.of_all || already + length <= SMALL;
+        if fits {
+            self.used.fetch_add(length, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn give_back(&self, length: usize) {
+        self.used.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(of_link: usize, of_all: usize) -> (Outbox, Arc<Budget>) {
+        let budget = Arc::new(Budget::new(of_link, of_all));
+        (Outbox::new(Arc::clone(&budget)), budget)
+    }
+
+    fn frame(length: usize) -> Outgoing {
+        Outgoing::Frame(vec![0; length].into())
+    }
+
+    #[test]
+    fn a_link_that_does_not_read_is_found_out_by_bytes() {
+        let (outbox, _) = outbox(100, 1000);
+        assert_eq!(outbox.push(frame(60)), Queued::Yes);
+        assert_eq!(outbox.push(frame(41)), Queued::Full);
+        assert!(outbox.pop().is_some());
+        assert_eq!(outbox.push(frame(41)), Queued::Yes);
+    }
+
+    #[test]
+    fn one_message_is_taken_however_long_it_is() {
+        let (outbox, _) = outbox(100, 1000);
+        assert_eq!(outbox.push(frame(900)), Queued::Yes);
+    }
+
+    #[test]
+    fn all_links_together_hold_no_more_than_is_allowed_beyond_a_little_each() {
+        let budget = Arc::new(Budget::new(10 * SMALL, SMALL));
+        let greedy = Outbox::new(Arc::clone(&budget));
+        assert_eq!(greedy.push(frame(SMALL)), Queued::Yes);
+        assert_eq!(greedy.push(frame(1)), Queued::Full);
+        let modest = Outbox::new(Arc::clone(&budget));
+        assert_eq!(modest.push(frame(SMALL)), Queued::Yes);
+        drop(greedy);
+        drop(modest);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the service itself refused, by reason; what the machine refuses it counts itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Why the service refused something. May grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Accepting failed: descriptors or memory are used up.
+    AcceptFailed,
+    /// There are as many links as are allowed.
+    TooManyLinks,
+    /// A connection did not show who it is in time.
+    NewcomerTooSlow,
+    /// A connection had not shown who it is when others came.
+    NewcomerCrowded,
+    /// A connection began with none of what is spoken here.
+    UnknownOpening,
+    /// A link in clear text, where those are not allowed.
+    ClearText,
+    /// A client certificate that has run out.
+    CertificateExpired,
+    /// A client certificate of another authority, or a damaged one.
+    CertificateForeign,
+    /// TLS could not be agreed upon for another reason.
+    TlsFailed,
+    /// A frame was longer than is taken.
+    FrameTooLong,
+    /// A frame held no proper document.
+    Malformed,
+    /// A key was asked to be certified that is none on P-256.
+    UnknownKey,
+    /// A peer did not read what was sent to it.
+    ReaderTooSlow,
+    /// The store did not keep a change.
+    StorageFailed,
+}
+
+impl Refusal {
+    /// The one word, as figures name it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AcceptFailed => "accept-failed",
+            Self::TooManyLinks => "too-many-links",
+            Self::NewcomerTooSlow => "newcomer-too-slow",
+            Self::NewcomerCrowded => "newcomer-crowded",
+            Self::UnknownOpening => "unknown-opening",
+            Self::ClearText => "clear-text",
+            Self::CertificateExpired => "certificate-expired",
+            Self::CertificateForeign => "certificate-foreign",
+            Self::TlsFailed => "tls-failed",
+            Self::FrameTooLong => "frame-too-long",
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown-key",
+            Self::ReaderTooSlow => "reader-too-slow",
+            Self::StorageFailed => "storage-failed",
+        }
+    }
+}
+
+/// Counts.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<BTreeMap<Refusal, u64>>);
+
+impl Refusals {
+    pub(super) fn count(&self, refusal: Refusal) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(refusal).or_default() += 1;
+    }
+
+    pub(super) fn counted(&self) -> BTreeMap<Refusal, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
