@@ -23,6 +23,7 @@ mod membership;
 mod pins;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -184,6 +185,12 @@ impl Home {
         files::write_json(&self.folder(name).join(file), value)
     }
 
+    /// Takes the place of the device's one manager, until the result is dropped.
+    pub(crate) fn lock_for_manager(&self) -> Result<File, HomeError> {
+        let lock = files::try_lock(&self.path.join("manager.lock"))?;
+        lock.ok_or_else(|| HomeError::Managed { path: self.path.clone() })
+    }
+
     fn brokers_path(&self) -> PathBuf {
         self.path.join("brokers")
     }
@@ -219,6 +226,12 @@ pub enum HomeError {
     AlreadyJoined {
         /// The name.
         name: BrokerName,
+    },
+    /// Another manager is there.
+    #[error("`simopen peer` runs already for {}", path.display())]
+    Managed {
+        /// The state directory.
+        path: PathBuf,
     },
     /// A file or directory is missing, or the system refuses it.
     #[error("{} cannot be {what}: {source}", path.display())]

@@ -1,7 +1,7 @@
 //! Private files: made for their owner alone, replaced as a whole.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -77,11 +77,29 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
 
 /// Waits until no other process holds this file, and holds it until the result is dropped.
 pub(super) fn lock(path: &Path) -> Result<File, HomeError> {
-    let opened =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(path);
-    let file = opened.map_err(refused("opened", path))?;
+    let file = lock_file(path)?;
     file.lock().map_err(refused("locked", path))?;
     Ok(file)
+}
+
+/// Holds this file until the result is dropped. `None` where another process holds it.
+pub(super) fn try_lock(path: &Path) -> Result<Option<File>, HomeError> {
+    let file = lock_file(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(refused("locked", path)(error)),
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File, HomeError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE_FILE)
+        .open(path)
+        .map_err(refused("opened", path))
 }
 
 /// Puts a finished file or folder into its place, and lets that last.

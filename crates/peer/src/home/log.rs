@@ -168,8 +168,12 @@ impl DeviceLog {
     /// fails by it.
     pub fn add(&self, broker: &impl ToString, event: Event) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let entry = Entry { at, broker: broker.to_string(), event };
-        if let Err(error) = self.append(&entry) {
+        self.keep(&Entry { at, broker: broker.to_string(), event });
+    }
+
+    /// Adds an entry.
+    pub(crate) fn keep(&self, entry: &Entry) {
+        if let Err(error) = self.append(entry) {
             warn!(%error, path = %self.path.display(), "the device's log cannot be written");
         }
     }

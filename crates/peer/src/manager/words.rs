@@ -34,6 +34,12 @@ pub enum Order {
         /// Its number, from [`Answer::Incoming`].
         connection: u64,
     },
+    /// Whether a stream came to its end in good order: a socket's end does not tell. Answered when
+    /// it has ended.
+    Ended {
+        /// Its number, from [`Route`] or [`Incoming`].
+        connection: u64,
+    },
     /// Something that the broker keeps or passes on.
     Do(Deed),
 }
@@ -45,9 +51,6 @@ pub struct ConnectOrder {
     pub to: String,
     /// To which service.
     pub service: String,
-    /// By which techniques, in this order; empty for the usual ones.
-    #[serde(default)]
-    pub techniques: Vec<String>,
 }
 
 /// Something that a broker keeps or passes on.
@@ -170,6 +173,8 @@ pub struct Tried {
 /// How a connection came about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
+    /// The stream's number, for [`Order::Ended`].
+    pub connection: u64,
     /// To whom: user and device.
     pub peer: String,
     /// By which broker.
@@ -192,7 +197,7 @@ pub struct Route {
 /// A connection that came to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
-    /// Its number, for [`Order::Take`].
+    /// Its number, for [`Order::Take`] and [`Order::Ended`].
     pub connection: u64,
     /// From whom: user and device.
     pub peer: String,

@@ -1,0 +1,75 @@
+//! What the environment says about this device.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use simopen_peer::home::Home;
+use simopen_protocol::identity::DeviceName;
+
+use crate::peer_arguments::HomeArguments;
+
+/// Opens the state directory, and makes it where it is not there.
+pub(crate) fn home(arguments: &HomeArguments) -> Result<Home> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let Some(path) = home_path(arguments.home.clone(), variable) else {
+        bail!("neither --home nor SIMOPEN_HOME, XDG_STATE_HOME or HOME says where the state is");
+    };
+    Ok(Home::open(&path)?)
+}
+
+fn home_path(
+    flag: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    flag.or_else(|| variable("SIMOPEN_HOME").map(PathBuf::from))
+        .or_else(|| variable("XDG_STATE_HOME").map(|path| PathBuf::from(path).join("simopen")))
+        .or_else(|| variable("HOME").map(|path| PathBuf::from(path).join(".local/state/simopen")))
+}
+
+/// The machine's name as a device's: what is no letter of a name becomes a dash.
+pub(crate) fn machine_name() -> Option<DeviceName> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    device_name(name.trim())
+}
+
+fn device_name(machine: &str) -> Option<DeviceName> {
+    let first = machine.split('.').next()?;
+    let kept = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let name: String =
+        first.chars().map(|letter| if kept(letter) { letter } else { '-' }).collect();
+    name.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_goes_before_the_environment() {
+        let all = |name: &str| Some(OsString::from(format!("/{name}")));
+        let path = |flag: Option<&str>, variable: &dyn Fn(&str) -> Option<OsString>| {
+            home_path(flag.map(PathBuf::from), variable)
+        };
+        assert_eq!(path(Some("/flag"), &all), Some("/flag".into()));
+        assert_eq!(path(None, &all), Some("/SIMOPEN_HOME".into()));
+        let without = |hidden: &'static [&'static str]| {
+            move |name: &str| all(name).filter(|_| !hidden.contains(&name))
+        };
+        let state = path(None, &without(&["SIMOPEN_HOME"]));
+        assert_eq!(state, Some("/XDG_STATE_HOME/simopen".into()));
+        let home = path(None, &without(&["SIMOPEN_HOME", "XDG_STATE_HOME"]));
+        assert_eq!(home, Some("/HOME/.local/state/simopen".into()));
+        assert_eq!(path(None, &|_| None), None);
+    }
+
+    #[test]
+    fn a_machines_name_becomes_a_devices() {
+        for (machine, device) in [("laptop", "laptop"), ("a.example.org", "a"), ("x y", "x-y")] {
+            assert_eq!(device_name(machine).unwrap().as_str(), device);
+        }
+        assert_eq!(device_name(""), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! Where a command gets things done: at the manager, or by a device of its own.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+
+use super::client::{Client, Listening};
+use super::device::{Device, DeviceConfig};
+use super::services::Listener;
+use super::words::{ConnectOrder, Deed, Incoming, Refusal, Route, Status};
+use crate::home::{Home, Membership};
+use crate::peer_link::Channel;
+
+/// Where a command gets things done.
+#[derive(Debug, Clone)]
+pub enum Desk {
+    /// At the manager that runs on this device.
+    Manager(Client),
+    /// By logging in from this process.
+    Own(Device),
+}
+
+/// A stream to another peer, from wherever it comes.
+#[derive(Debug)]
+pub struct Stream {
+    carriage: Carriage,
+    /// Who can say how it ended, where its end does not tell.
+    witness: Option<(Client, u64)>,
+}
+
+#[derive(Debug)]
+enum Carriage {
+    Socket(UnixStream),
+    Channel(Channel),
+}
+
+/// Gives the connections to a service.
+#[derive(Debug)]
+pub enum Doorway {
+    /// From the manager.
+    Manager(Listening),
+    /// From a device of this process.
+    Own {
+        /// Where they come.
+        listener: Listener,
+        /// The device.
+        device: Device,
+    },
+}
+
+impl Desk {
+    /// The manager, where one runs; else a device that begins to log in at these brokers.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where the manager's socket is there and cannot be used.
+    pub async fn open(
+        home: &Home,
+        joined: Vec<Membership>,
+        config: &DeviceConfig,
+    ) -> Result<Self, Refusal> {
+        match Client::reach(&home.socket()).await.map_err(Refusal::not_tried)? {
+            Some(client) => Ok(Self::Manager(client)),
+            None => Ok(Self::Own(Device::start(home, joined, config))),
+        }
+    }
+
+    /// What is known of all brokers.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where the manager does not answer.
+    pub async fn status(&self) -> Result<Status, Refusal> {
+        match self {
+            Self::Manager(client) => client.status().await,
+            Self::Own(device) => Ok(device.status().await),
+        }
+    }
+
+    /// Connects to a service of another peer.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with all that was tried.
+    pub async fn connect(&self, order: &ConnectOrder) -> Result<(Route, Stream), Refusal> {
+        match self {
+            Self::Manager(client) => {
+                let (route, socket) = client.connect(order).await?;
+                let witness = Some((client.clone(), route.connection));
+                Ok((route, Stream { carriage: Carriage::Socket(socket), witness }))
+            }
+            Self::Own(device) => {
+                let (route, channel) = device.connect(order).await?;
+                Ok((route, Stream { carriage: Carriage::Channel(channel), witness: None }))
+            }
+        }
+    }
+
+    /// Does something that a broker keeps or passes on; gives the number of a note that was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with what the broker says.
+    pub async fn act(&self, deed: &Deed) -> Result<Option<u64>, Refusal> {
+        match self {
+            Self::Manager(client) => client.act(deed).await,
+            Self::Own(device) => device.act(deed).await,
+        }
+    }
+
+    /// Offers a service, once the device is logged in.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where it is offered already, or the device cannot log in.
+    pub async fn listen(&self, service: &str) -> Result<Doorway, Refusal> {
+        match self {
+            Self::Manager(client) => client.listen(service).await.map(Doorway::Manager),
+            Self::Own(device) => {
+                let listener = device.listen(service)?;
+                device.online().await?;
+                Ok(Doorway::Own { listener, device: device.clone() })
+            }
+        }
+    }
+
+    /// Logs out, where this process has logged in.
+    pub async fn close(&self) {
+        match self {
+            Self::Manager(_) => {}
+            Self::Own(device) => device.stop().await,
+        }
+    }
+}
+
+impl Doorway {
+    /// The next connection and its stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when none will come any more.
+    pub async fn next(&mut self) -> Result<(Incoming, Stream), Refusal> {
+        match self {
+            Self::Manager(listening) => {
+                let (incoming, socket) = listening.next().await?;
+                let witness = Some((listening.client().clone(), incoming.connection));
+                Ok((incoming, Stream { carriage: Carriage::Socket(socket), witness }))
+            }
+            Self::Own { listener, device } => {
+                let arrival = listener.next().await;
+                let arrival = arrival.ok_or_else(|| Refusal::failed("the device has ended"))?;
+                let incoming = Incoming {
+                    connection: device.next_number(),
+                    peer: arrival.peer,
+                    broker: arrival.broker,
+                    technique: arrival.technique,
+                };
+                let channel = arrival.offered.accept();
+                let stream = Stream { carriage: Carriage::Channel(channel), witness: None };
+                Ok((incoming, stream))
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Who can say how this stream ended.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        Ending { witness: self.witness.clone() }
+    }
+}
+
+/// Tells how a stream ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    witness: Option<(Client, u64)>,
+}
+
+impl Ending {
+    /// Waits for the end of a stream that was copied without an error, and tells whether that was
+    /// all there was.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with what broke it.
+    pub async fn wait(&self) -> Result<(), Refusal> {
+        match &self.witness {
+            Some((client, connection)) => client.ended(*connection).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.carriage {
+            Carriage::Socket(stream) => Pin::new(stream).poll_read(context, buffer),
+            Carriage::Channel(channel) => Pin::new(channel).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.carriage {
+            Carriage::Socket(stream) => Pin::new(stream).poll_write(context, bytes),
+            Carriage::Channel(channel) => Pin::new(channel).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.carriage {
+            Carriage::Socket(stream) => Pin::new(stream).poll_flush(context),
+            Carriage::Channel(channel) => Pin::new(channel).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.carriage {
+            Carriage::Socket(stream) => Pin::new(stream).poll_shutdown(context),
+            Carriage::Channel(channel) => Pin::new(channel).poll_shutdown(context),
+        }
+    }
+}

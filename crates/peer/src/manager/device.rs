@@ -1,0 +1,346 @@
+//! This device at all its brokers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use simopen_protocol::control::{Action, Reachable, Reply};
+use simopen_protocol::identity::BrokerName;
+use simopen_protocol::technique::Technique;
+use tokio::sync::mpsc;
+
+use super::deed::Parsed;
+use super::journal::Journal;
+use super::name::PeerName;
+use super::roster::Roster;
+use super::services::{Listener, Services};
+use super::site::{NO_SERVICE, Site, peer_of};
+use super::words::{ConnectOrder, Deed, Refusal, Route, Status, Tried};
+use crate::home::{Entry, Event, Home, HomeError, Membership};
+use crate::peer::{LinkError, Step, Whom};
+use crate::peer_link::{Channel, OpenError, PeerLink};
+
+/// How a device logs in.
+#[derive(Debug, Clone)]
+pub struct DeviceConfig {
+    /// Whether other peers may ask it for connections. A device that is reachable stays, and its
+    /// log tells of its logins.
+    pub reachable: Reachable,
+    /// By which techniques other peers are reached, in this order; `None` for the usual.
+    pub techniques: Option<Vec<Technique>>,
+    /// Who watches what happens.
+    pub watcher: Option<mpsc::UnboundedSender<Entry>>,
+}
+
+/// This device at all its brokers, logged in from this process. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Device {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sites: Vec<Site>,
+    services: Services,
+    journal: Journal,
+    stays: Reachable,
+    numbers: AtomicU64,
+}
+
+impl Device {
+    /// Begins to log in at these brokers, on the current tokio runtime.
+    #[must_use]
+    pub fn start(home: &Home, joined: Vec<Membership>, config: &DeviceConfig) -> Self {
+        let services = Services::default();
+        let journal = Journal::new(home.log(), config.watcher.clone());
+        let site =
+            |membership| Site::start(home, membership, config, (services.clone(), journal.clone()));
+        let sites = joined.into_iter().map(site).collect();
+        let (stays, numbers) = (config.reachable, AtomicU64::new(1));
+        Self { inner: Arc::new(Inner { sites, services, journal, stays, numbers }) }
+    }
+
+    /// What is known of all brokers, once each has told, or cannot be reached.
+    pub async fn status(&self) -> Status {
+        let mut brokers = Vec::new();
+        for site in &self.inner.sites {
+            // Why it cannot be reached stands in its status.
+            let _ = site.listed().await;
+            brokers.push(site.status());
+        }
+        Status { manager: self.inner.stays == Reachable::Yes, brokers }
+    }
+
+    /// Connects to a service of another peer.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with all that was tried.
+    pub async fn connect(&self, order: &ConnectOrder) -> Result<(Route, Channel), Refusal> {
+        let name: PeerName = order.to.parse().map_err(Refusal::not_tried)?;
+        let is_there = |roster: &Roster| roster.knows(&name.user);
+        let site = self.choose(name.broker.as_ref(), is_there, &name.user).await?;
+        let connected = self.connect_at(site, &name, &order.service).await;
+        if let Err(refusal) = &connected {
+            let event = Event::NotConnected { peer: name.to_string(), why: refusal.why.clone() };
+            self.inner.journal.add(&site.joined.name, event);
+        }
+        connected
+    }
+
+    /// Does something that a broker keeps or passes on; gives the number of a note that was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with what the broker says.
+    pub async fn act(&self, deed: &Deed) -> Result<Option<u64>, Refusal> {
+        let parsed = Parsed::parse(deed)?;
+        if self.inner.stays == Reachable::No && matches!(parsed, Parsed::ShareAdd(..)) {
+            return Err(Refusal::not_tried(
+                "what is shared lasts as long as this device is logged in: start `simopen peer` first",
+            ));
+        }
+        let is_known = |roster: &Roster| parsed.is_known_to(roster);
+        let site = self.choose(parsed.broker(), is_known, &parsed.object()).await?;
+        site.listed().await?;
+        let action = parsed.action(&site.roster())?;
+        if let Action::ShareDrop(share) = &action {
+            site.keep_share(share, false).map_err(Refusal::failed)?;
+            if self.inner.stays == Reachable::No {
+                return Ok(None);
+            }
+        }
+        let reply = site.request(action.clone()).await?;
+        if let Action::ShareAdd(share) = &action {
+            site.keep_share(share, true).map_err(Refusal::failed)?;
+        }
+        let note = match reply {
+            Reply::NoteKept(note) => Some(note.0),
+            Reply::LoggedIn(_)
+            | Reply::Observed(_)
+            | Reply::Accepted(_)
+            | Reply::Joined(_)
+            | Reply::Certified(_)
+            | Reply::Done => None,
+        };
+        if let Some(event) = event_of(deed, note) {
+            self.inner.journal.add(&site.joined.name, event);
+        }
+        Ok(note)
+    }
+
+    /// Offers a service at all brokers.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] where it is offered already.
+    pub fn listen(&self, service: &str) -> Result<Listener, Refusal> {
+        self.inner.services.listen(service)
+    }
+
+    /// Waits until the device is logged in at each broker.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] of the first where it cannot be.
+    pub async fn online(&self) -> Result<(), Refusal> {
+        for site in &self.inner.sites {
+            site.online().await?;
+        }
+        Ok(())
+    }
+
+    /// Logs out everywhere.
+    pub async fn stop(&self) {
+        for site in &self.inner.sites {
+            site.resident.stop().await;
+        }
+    }
+
+    /// A number for the next stream.
+    pub(super) fn next_number(&self) -> u64 {
+        self.inner.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn connect_at(
+        &self,
+        site: &Site,
+        name: &PeerName,
+        service: &str,
+    ) -> Result<(Route, Channel), Refusal> {
+        let whom = Whom { user: name.user.clone(), device: name.device.clone() };
+        let mut way = Way::default();
+        let since = Instant::now();
+        let linked = self.link(site, &whom, &mut way).await;
+        let link = linked.map_err(|error| in_words(&error, name, way.tried.clone()))?;
+        let opened = link.open(service).await;
+        let (link, opened) = match opened {
+            // One that just went away is still among those that stand.
+            Err(OpenError::LinkClosed) if way.is_reused => {
+                way = Way::default();
+                let linked = self.link(site, &whom, &mut way).await;
+                let link = linked.map_err(|error| in_words(&error, name, way.tried.clone()))?;
+                let opened = link.open(service).await;
+                (link, opened)
+            }
+            Ok(_) | Err(_) => (link, opened),
+        };
+        let peer = peer_of(&link);
+        let channel = opened.map_err(|error| not_opened(&error, &peer, service))?;
+        let milliseconds = in_milliseconds(since.elapsed());
+        let technique = link.technique().to_string();
+        let event = Event::Connected {
+            peer: peer.clone(),
+            service: service.to_owned(),
+            technique: technique.clone(),
+            milliseconds,
+        };
+        self.inner.journal.add(&site.joined.name, event);
+        let route = Route {
+            connection: self.next_number(),
+            peer,
+            broker: site.joined.name.to_string(),
+            service: service.to_owned(),
+            technique,
+            relayed: link.technique().meets_at_relay(),
+            reused: way.is_reused,
+            milliseconds,
+            tried: way.tried,
+        };
+        Ok((route, channel))
+    }
+
+    async fn link(&self, site: &Site, whom: &Whom, way: &mut Way) -> Result<PeerLink, LinkError> {
+        // A link that stands is found without the broker.
+        let _ = site.online().await;
+        site.resident.link_to(whom, &mut |step| way.handle(&step)).await
+    }
+
+    /// The one broker that is meant.
+    async fn choose(
+        &self,
+        named: Option<&BrokerName>,
+        is_there: impl Fn(&Roster) -> bool,
+        object: &impl fmt::Display,
+    ) -> Result<&Site, Refusal> {
+        let sites = &self.inner.sites;
+        if let Some(name) = named {
+            let site = sites.iter().find(|site| site.joined.name == *name);
+            return site.ok_or_else(|| {
+                let joined = sites.iter().map(|site| site.joined.name.clone()).collect();
+                Refusal::not_tried(HomeError::NotJoined { name: name.clone(), joined })
+            });
+        }
+        if let [site] = sites.as_slice() {
+            return Ok(site);
+        }
+        let mut found = Vec::new();
+        let mut unreachable = Vec::new();
+        for site in sites {
+            match site.listed().await {
+                Ok(()) if is_there(&site.roster()) => found.push(site),
+                Ok(()) => {}
+                Err(refusal) => unreachable.push(refusal.why),
+            }
+        }
+        match found.as_slice() {
+            [site] => Ok(site),
+            [] => {
+                let names: Vec<&str> = sites.iter().map(|site| site.joined.name.as_str()).collect();
+                let mut why = format!("none of your brokers ({}) knows {object}", names.join(", "));
+                for refusal in unreachable {
+                    why = format!("{why}; {refusal}");
+                }
+                Err(Refusal::failed(why))
+            }
+            several => {
+                let names: Vec<String> =
+                    several.iter().map(|site| format!("@{}", site.joined.name)).collect();
+                let why = format!(
+                    "{object} is known at several of your brokers; write one of {} behind it",
+                    names.join(" and ")
+                );
+                Err(Refusal::not_tried(why))
+            }
+        }
+    }
+}
+
+/// How a link came about.
+#[derive(Debug, Default)]
+struct Way {
+    is_reused: bool,
+    tried: Vec<Tried>,
+    since: Option<Instant>,
+}
+
+impl Way {
+    fn handle(&mut self, step: &Step<'_>) {
+        match step {
+            Step::Reused => self.is_reused = true,
+            Step::Skipped(technique, why) => {
+                self.tried.push(Tried {
+                    technique: technique.to_string(),
+                    why: format!("not tried: {why}"),
+                    milliseconds: 0,
+                });
+            }
+            Step::Trying(_) => self.since = Some(Instant::now()),
+            Step::Failed(technique, error) => {
+                let took = self.since.take().map(|since| since.elapsed()).unwrap_or_default();
+                self.tried.push(Tried {
+                    technique: technique.to_string(),
+                    why: error.to_string(),
+                    milliseconds: in_milliseconds(took),
+                });
+            }
+            Step::Opened(_) => {}
+        }
+    }
+}
+
+fn in_milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn in_words(error: &LinkError, name: &PeerName, tried: Vec<Tried>) -> Refusal {
+    Refusal::failed(format!("no connection to {name}: {error}")).after(tried)
+}
+
+fn not_opened(error: &OpenError, peer: &str, service: &str) -> Refusal {
+    match error {
+        OpenError::Refused(word) if word == NO_SERVICE => {
+            Refusal::failed(format!("{peer} is there, but offers no service '{service}' now"))
+        }
+        OpenError::Refused(_) | OpenError::LinkClosed | OpenError::TooLong { .. } => {
+            Refusal::failed(format!("no connection to {peer}: {error}"))
+        }
+    }
+}
+
+/// What the log has of a deed. A note that was deleted is logged when the broker tells of it.
+fn event_of(deed: &Deed, note: Option<u64>) -> Option<Event> {
+    let team = |what: &str, team: &String, member: Option<&String>| Event::Team {
+        what: what.to_owned(),
+        team: team.clone(),
+        member: member.cloned(),
+    };
+    let share = |what: &str, share: &String, team: &String| Event::Share {
+        what: what.to_owned(),
+        share: share.clone(),
+        team: team.clone(),
+    };
+    Some(match deed {
+        Deed::TeamCreate { team: path } => team("created", path, None),
+        Deed::TeamDelete { team: path } => team("deleted", path, None),
+        Deed::TeamAdd { team: path, user } => team("added", path, Some(user)),
+        Deed::TeamRemove { team: path, user } => team("removed", path, Some(user)),
+        Deed::NoteSend { to, subject, .. } => {
+            Event::NoteSent { note: note?, to: to.clone(), subject: subject.clone() }
+        }
+        Deed::NoteDelete { note, .. } => Event::NoteDeleted { note: *note },
+        Deed::ShareAdd { share: name, team } => share("announced", name, team),
+        Deed::ShareDrop { share: name, team } => share("withdrawn", name, team),
+    })
+}
