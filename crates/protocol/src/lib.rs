@@ -6,6 +6,7 @@
 //! * [`token`] — one-time random values, [`greeting`] — the first bytes on an opened connection;
 //! * [`invitation`] — the line by which a device joins, [`certificate_name`] — what its certificate
 //!   and those of sessions are good for;
+//! * [`peer_frame`] and [`peer_link`] — what two peers exchange on their link (¶156-163);
 //! * [`identity`], [`address`], [`technique`], [`cause`] — the names that appear in all of them.
 //!
 //! What it is not: there is no state here beyond a half-received frame, no clock, no socket, and
@@ -42,5 +43,7 @@ pub mod frame;
 pub mod greeting;
 pub mod identity;
 pub mod invitation;
+pub mod peer_frame;
+pub mod peer_link;
 pub mod technique;
 pub mod token;
