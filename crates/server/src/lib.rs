@@ -23,6 +23,7 @@ pub mod authority;
 pub mod broker;
 mod error;
 pub mod forger;
+pub mod operator;
 pub mod store;
 pub mod tls;
 pub mod wall_clock;
