@@ -4,6 +4,7 @@
 //! * [`document`] — the strict XML inside a frame, with its limits;
 //! * [`control`] — what those documents mean between a peer and the broker (seed 001 ¶144-150);
 //! * [`token`] — one-time random values, [`greeting`] — the first bytes on an opened connection;
+//! * [`carrier`] — the paths by which bytes go through HTTP;
 //! * [`invitation`] — the line by which a device joins, [`certificate_name`] — what its certificate
 //!   and those of sessions are good for;
 //! * [`peer_frame`] and [`peer_link`] — what two peers exchange on their link (¶156-163);
@@ -35,6 +36,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod carrier;
 pub mod cause;
 pub mod certificate_name;
 pub mod control;
