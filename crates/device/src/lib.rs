@@ -67,6 +67,7 @@ pub mod raw;
 pub mod rights;
 pub mod socket;
 pub mod socket_diagnosis;
+pub mod splice;
 pub mod swallow;
 mod syscall;
 pub mod system_call;

@@ -5,12 +5,12 @@
 //! connect.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use simopen_packet::{Syn, Ttl};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::error::{Context, DeviceError};
 use crate::filter;
@@ -188,6 +188,26 @@ pub fn limit_retransmission_timeout(
 pub fn shield_from_resets(stream: &impl AsFd) -> Result<(), DeviceError> {
     let program = filter::drop_resets().to_filter();
     SockRef::from(stream).attach_filter(&program).on("setsockopt SO_ATTACH_FILTER", "stream")
+}
+
+/// Closes a connection for writing: what was written is still sent, then a FIN.
+///
+/// # Errors
+///
+/// Fails where the connection is gone or the descriptor is no socket.
+pub fn shut_down_writing(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).shutdown(Shutdown::Write)
+}
+
+/// Lets the kernel find out whether the other end of an idle connection is still there: the first
+/// question after `idle`, six more at the same pace.
+///
+/// # Errors
+///
+/// Fails where the descriptor is no socket.
+pub fn keep_alive(socket: &impl AsFd, idle: Duration) -> io::Result<()> {
+    let questions = TcpKeepalive::new().with_time(idle).with_interval(idle).with_retries(6);
+    SockRef::from(socket).set_tcp_keepalive(&questions)
 }
 
 /// Takes the pending error of a socket: what became of its dial.
