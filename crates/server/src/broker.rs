@@ -8,6 +8,7 @@ mod newcomers;
 mod opening;
 mod outbox;
 mod refusals;
+mod sending;
 mod signing;
 mod wire;
 
@@ -35,8 +36,10 @@ use self::newcomers::Newcomers;
 use self::outbox::Budget;
 pub use self::refusals::Refusal;
 use self::refusals::Refusals;
+use self::sending::{ForgersDesk, Sending};
 use crate::authority::Authority;
 use crate::error::ServerError;
+use crate::forger::{self, Forger};
 use crate::store::{Keeper, Store};
 use crate::tls::Tls;
 use crate::wall_clock::WallClock;
@@ -85,6 +88,8 @@ pub struct Figures {
     pub gauges: Gauges,
     /// What the service refused before the broker heard of it.
     pub refused: std::collections::BTreeMap<Refusal, u64>,
+    /// What the forger refused: proofs and packets.
+    pub not_forged: std::collections::BTreeMap<forger::Refusal, u64>,
 }
 
 /// What the tasks of one broker share.
@@ -96,6 +101,7 @@ struct Service {
     newcomers: Newcomers,
     budget: Arc<Budget>,
     refusals: Refusals,
+    forger: Option<ForgersDesk>,
     span: Span,
 }
 
@@ -116,6 +122,7 @@ pub struct Builder {
     entropy: Option<Entropy>,
     observer: Option<Observer>,
     pairings: Option<(Box<dyn Pairings>, mpsc::UnboundedReceiver<PairingAnswer>)>,
+    forger: Option<Forger>,
     span: Span,
 }
 
@@ -136,6 +143,7 @@ impl Builder {
             entropy: None,
             observer: None,
             pairings: None,
+            forger: None,
             span: Span::none(),
         }
     }
@@ -182,6 +190,14 @@ impl Builder {
     #[must_use]
     pub fn consent(mut self, policy: ConsentPolicy) -> Self {
         self.config.consent = policy;
+        self
+    }
+
+    /// Who sends forged packets; without it they leave from this process, which is for
+    /// laboratories. Start it before anything else, and give up CAP_NET_RAW then.
+    #[must_use]
+    pub fn forger(mut self, forger: Forger) -> Self {
+        self.forger = Some(forger);
         self
     }
 
@@ -271,9 +287,10 @@ impl Builder {
     pub fn start(mut self) -> Result<Handle, ServerError> {
         let first = self.listeners.first().ok_or(ServerError::NoListener)?;
         let first = first.local_addr().map_err(ServerError::Listener)?;
-        let raw = match self.config.consent.forging {
-            Forging::Dangerous => Some(RawSender::for_endpoint(first)?),
-            Forging::Off | Forging::Withheld => None,
+        let sending = match (self.config.consent.forging, &self.forger) {
+            (Forging::Dangerous, Some(_)) => Sending::Forger([].into()),
+            (Forging::Dangerous, None) => Sending::Here(RawSender::for_endpoint(first)?),
+            (Forging::Off | Forging::Withheld, _) => Sending::Nobody,
         };
         let entropy = match self.entropy.take() {
             Some(entropy) => entropy,
@@ -294,6 +311,7 @@ impl Builder {
             newcomers: Newcomers::new(self.limits.newcomers, self.limits.newcomer_deadline),
             budget: Arc::new(Budget::new(self.limits.waiting_of_link, self.limits.waiting)),
             refusals: Refusals::default(),
+            forger: self.forger.take().map(ForgersDesk::new),
             span: self.span,
         });
         let (sender, arrivals) = mpsc::channel(QUEUE);
@@ -313,7 +331,7 @@ impl Builder {
         let actor = Actor {
             machine,
             service: Arc::clone(&service),
-            raw,
+            sending,
             clock: self.clock,
             observer: self.observer,
             keeper,

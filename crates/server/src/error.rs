@@ -5,6 +5,8 @@ use std::io;
 use simopen_device::DeviceError;
 use thiserror::Error;
 
+use crate::forger::ForgerError;
+
 use crate::store::StoreError;
 use crate::tls::TlsError;
 
@@ -15,6 +17,9 @@ pub enum ServerError {
     /// A socket could not be had.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The forger could not be started.
+    #[error(transparent)]
+    Forger(#[from] ForgerError),
     /// The listener could not be handed to the runtime.
     #[error("the listener cannot be used: {0}")]
     Listener(#[source] io::Error),

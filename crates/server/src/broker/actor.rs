@@ -1,16 +1,16 @@
 //! The one task that owns the broker machine and turns it.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use simopen_broker::directory::{DeviceKind, RELAY};
 use simopen_broker::{
-    AdminError, AdminId, AdminReply, AdminRequest, Broker, Event, Forged, LinkId, PairingOrder,
+    AdminError, AdminId, AdminReply, AdminRequest, Broker, Event, LinkId, PairingOrder,
     PathEstimate, PersistId, Transmit, What,
 };
 use simopen_device::clock::Clock;
-use simopen_device::raw::RawSender;
-use simopen_packet::Timestamp;
+use simopen_packet::{Syn, Timestamp};
 use simopen_protocol::control::{ControlError, Message, Reply, Request, Response};
 use simopen_protocol::frame;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,7 @@ use super::link::{Link, encode};
 use super::opening::Opened;
 use super::outbox::{Course, Outbox, Outgoing, Queued};
 use super::refusals::Refusal;
+use super::sending::{ForgersDesk, Sending};
 use super::signing::{Named, Unsigned, wants_certificate};
 use super::{Figures, Observer, PairingAnswer, Pairings, Service};
 use crate::store::Keeper;
@@ -32,8 +33,21 @@ const TICK: Duration = Duration::from_secs(1);
 /// What comes in from links.
 pub(super) enum Arrival {
     Opened(Box<Opened>),
-    Request { link: LinkId, request: Box<Request>, path: PathEstimate },
-    Malformed { link: LinkId, error: Box<ControlError> },
+    Request {
+        link: LinkId,
+        request: Box<Request>,
+        path: PathEstimate,
+    },
+    /// The forger has read the connection's SYN; the request that names it comes next.
+    Proven {
+        link: LinkId,
+        syn: Box<Syn>,
+        socket: OwnedFd,
+    },
+    Malformed {
+        link: LinkId,
+        error: Box<ControlError>,
+    },
     PageWritten(LinkId),
     Closed(LinkId),
 }
@@ -61,7 +75,7 @@ pub(super) struct Inputs {
 pub(super) struct Actor {
     pub(super) machine: Broker,
     pub(super) service: Arc<Service>,
-    pub(super) raw: Option<RawSender>,
+    pub(super) sending: Sending,
     pub(super) clock: Clock,
     pub(super) observer: Option<Observer>,
     pub(super) keeper: Option<Keeper>,
@@ -142,6 +156,7 @@ impl Actor {
             stats: self.machine.stats().clone(),
             gauges: self.machine.gauges(),
             refused: self.service.refusals.counted(),
+            not_forged: self.service.forger.as_ref().map(ForgersDesk::refused).unwrap_or_default(),
         }
     }
 
@@ -186,6 +201,12 @@ impl Actor {
                 self.machine.handle_path(link, path);
                 self.machine.handle_request(link, *request, now);
             }
+            Arrival::Proven { link, syn, socket } => {
+                if self.desk.links.contains_key(&link) {
+                    self.machine.handle_syn(link, *syn);
+                    self.sending.keep(link, socket);
+                }
+            }
             Arrival::Malformed { link, error } => {
                 self.dealt_with(link);
                 self.machine.handle_malformed(link, *error);
@@ -225,7 +246,7 @@ impl Actor {
 
     fn drain(&mut self, now: Timestamp) {
         while let Some(forged) = self.machine.poll_forge() {
-            self.send(&forged);
+            self.sending.send(&forged, &self.service);
         }
         while let Some(transmit) = self.machine.poll_transmit() {
             match transmit {
@@ -281,15 +302,6 @@ impl Actor {
                     self.drain(now);
                 }
             }
-        }
-    }
-
-    fn send(&self, forged: &Forged) {
-        let Some(raw) = &self.raw else {
-            return;
-        };
-        if let Err(error) = raw.send(forged.packet()) {
-            error!(%error, session = %forged.consent.session, "the forged packet was not sent");
         }
     }
 
@@ -365,6 +377,7 @@ impl Actor {
 
     fn close(&mut self, link: LinkId, course: Course, now: Timestamp) {
         if let Some(outbox) = self.desk.links.remove(&link) {
+            self.sending.forget(link);
             outbox.end(course);
             self.machine.handle_link_closed(link, now);
         }

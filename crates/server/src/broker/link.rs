@@ -120,6 +120,11 @@ impl Link {
                 }
                 Step::Closed => break,
             };
+            if let Some(proven) = self.proven(&arrival).await
+                && arrivals.send(proven).await.is_err()
+            {
+                return;
+            }
             if matches!(arrival, Arrival::Request { .. } | Arrival::Malformed { .. }) {
                 self.outbox.set_off();
             }
@@ -288,6 +293,16 @@ impl Link {
         let (device, key) = (join.device.clone(), join.key.clone());
         self.joins.push(Join { id: request.id, device, key });
         Ok(request)
+    }
+
+    /// Where there is a forger, it is the one that reads the connection's SYN.
+    async fn proven(&self, arrival: &Arrival) -> Option<Arrival> {
+        let (Arrival::Request { link, request, .. }, Some(desk)) = (arrival, &self.service.forger)
+        else {
+            return None;
+        };
+        let (syn, socket) = desk.evidence(request, self.wire.socket()).await?;
+        Some(Arrival::Proven { link: *link, syn: Box::new(syn), socket })
     }
 
     fn path(&self) -> PathEstimate {

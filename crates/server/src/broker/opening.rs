@@ -65,7 +65,11 @@ async fn open(
     let mut newcomer = service.newcomers.enter();
     // Answers are small and wanted at once; an error only costs latency.
     let _ = stream.set_nodelay(true);
-    let syn = saved_syn(&stream).ok().flatten();
+    let syn = match &service.forger {
+        // Whoever reads it uses it up.
+        Some(_) => None,
+        None => saved_syn(&stream).ok().flatten(),
+    };
     let wire = tokio::select! {
         biased;
         why = &mut newcomer => Err(why.into()),
