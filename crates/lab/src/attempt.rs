@@ -16,6 +16,7 @@ use simopen_protocol::technique::Technique;
 use simopen_scenario::incident::Incident;
 use simopen_scenario::seed::entropy_of;
 use simopen_scenario::star::{NAMES, Star};
+use simopen_server::forger::Spawn;
 use tokio::time::timeout;
 
 use crate::cancel::Cancel;
@@ -36,6 +37,8 @@ pub struct Trial {
     /// Whether the broker sends its forged packets. Without, it judges and logs them only: the
     /// failing control of a technique that needs them.
     pub forging: bool,
+    /// The process that sends the broker's forged packets; without, the broker does.
+    pub forger: Option<Spawn>,
     /// The names of the hosts of originator, responder and broker.
     pub hosts: [String; 3],
     /// One way from originator to responder.
@@ -73,6 +76,7 @@ impl Trial {
         Self {
             technique,
             forging: true,
+            forger: None,
             hosts: NAMES.map(str::to_owned),
             leg,
             bound: leg / 4,

@@ -137,6 +137,13 @@ impl Spawn {
         self
     }
 
+    /// The broker's rules, and as many packets as were allowed before.
+    #[must_use]
+    pub fn consent(mut self, consent: ConsentPolicy) -> Self {
+        self.policy.consent = consent;
+        self
+    }
+
     /// Starts it in the calling thread's network namespace, and waits until it is ready.
     ///
     /// # Errors

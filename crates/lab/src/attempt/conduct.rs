@@ -15,7 +15,8 @@ use simopen_scenario::judgement::Account;
 use simopen_scenario::oracle::BROKER_PORT;
 use simopen_scenario::participants::{PROOF, consent, directory, secret, user};
 use simopen_scenario::pattern::{HELD_BYTES, PATIENCE, STREAMS};
-use simopen_server::broker::{Builder, Handle};
+use simopen_server::ServerError;
+use simopen_server::broker::{Builder, Handle, Observer};
 use simopen_traversal::{Event, Failure};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
@@ -232,14 +233,17 @@ async fn start_broker(
     let clock = topology.clock();
     let events = BrokerEvents::default();
     let sink = Arc::clone(&events);
+    let forger = trial.forger.clone().map(|spawn| spawn.consent(policy.clone()));
     let started = named(topology, &trial.hosts[2])?.spawn(move || async move {
         let listener = listener_saving_syn(SocketAddr::new(own, BROKER_PORT))?;
-        let builder =
-            Builder::new(directory()).listen(listener).consent(policy).clock(clock).observe(
-                Box::new(move |event| {
-                    sink.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
-                }),
-            );
+        let observer: Observer = Box::new(move |event| {
+            sink.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+        });
+        let builder = Builder::new(directory()).listen(listener).consent(policy).clock(clock);
+        let mut builder = builder.observe(observer);
+        if let Some(spawn) = forger {
+            builder = builder.forger(spawn.start().map_err(ServerError::from)?);
+        }
         Ok::<_, LabError>(builder.start()?)
     })?;
     Ok((started.join().await??, events))
