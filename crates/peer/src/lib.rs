@@ -24,6 +24,7 @@
 //! other end is the one that the broker named, to everybody who cannot read the control link.
 #![forbid(unsafe_code)]
 
+pub mod carriage;
 mod config;
 mod control_stream;
 mod credentials;
