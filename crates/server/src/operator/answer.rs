@@ -214,7 +214,7 @@ impl StatsLine {
     /// Every figure by its name.
     #[must_use]
     pub fn of(figures: &Figures) -> Self {
-        let Figures { stats, gauges, refused } = figures;
+        let Figures { stats, gauges, refused, not_forged } = figures;
         let mut since_start: BTreeMap<String, u64> = [
             ("joined", stats.joined),
             ("logins", stats.logins),
@@ -237,6 +237,9 @@ impl StatsLine {
         let mut all = stats.refused.clone();
         for (reason, count) in refused {
             *all.entry(reason.word().to_owned()).or_default() += count;
+        }
+        for (reason, count) in not_forged {
+            all.insert(format!("forger-{}", reason.name()), *count);
         }
         for (violation, count) in &stats.violations {
             all.insert(format!("forging-{}", kebab(&format!("{violation:?}"))), *count);
