@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Peer(crate::peer_arguments::PeerCommand),
     /// Experiments on real kernels in network namespaces.
     Lab {
         #[command(subcommand)]

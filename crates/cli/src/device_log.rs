@@ -56,8 +56,10 @@ fn in_words(event: &Event) -> String {
             format!("sent note {note} to {to}{}", about(subject))
         }
         Event::NoteDeleted { note } => format!("note {note} was deleted"),
-        Event::Team { what, team, member: Some(member) } => format!("team {team}: {what} {member}"),
-        Event::Team { what, team, member: None } => format!("team {team}: {what}"),
+        Event::Team { what, team, member } => {
+            let member = member.as_ref().map(|member| format!(" {member}")).unwrap_or_default();
+            format!("team {team}: {what}{member}")
+        }
         Event::Share { what, share, team } => format!("share {share} with team {team}: {what}"),
         Event::Revoked { peer } => format!("{peer} was revoked; links to it were closed"),
         // One of a newer version.

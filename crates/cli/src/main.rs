@@ -7,30 +7,47 @@
 mod arguments;
 mod bench;
 mod classify;
+mod connect;
 mod demo;
+mod device_log;
+mod device_session;
 mod doctor;
+mod exchange;
 mod interrupt;
+mod join;
+mod listen;
 mod live;
 mod matrix;
+mod moment;
+mod note;
 mod output;
+mod peer;
+mod peer_arguments;
+mod peers;
 mod privilege;
 mod scenario;
 mod screen;
+mod share;
 mod sim_arguments;
 mod sim_explore;
 mod sim_matrix;
 mod sim_population;
 mod sim_run;
 mod sim_search;
+mod status;
+mod surroundings;
+mod team;
 
 use std::io;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use simopen_server::forger;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command, LabCommand, SimCommand};
+use crate::peer_arguments::PeerCommand;
 
 /// It was tried, and it failed.
 const FAILED: u8 = 1;
@@ -54,6 +71,7 @@ fn main() -> ExitCode {
         Command::Sim { command: SimCommand::Search(search) } => sim_search::run(&search),
         Command::Sim { command: SimCommand::Explore(explore) } => sim_explore::run(&explore),
         Command::Forger { arguments } => Ok(forger::run(arguments.into_iter())),
+        Command::Peer(command) => run_peer_command(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -63,6 +81,21 @@ fn main() -> ExitCode {
         eprintln!("simopen: {error:#}");
         ExitCode::from(COULD_NOT_TRY)
     })
+}
+
+fn run_peer_command(command: &PeerCommand) -> Result<ExitCode> {
+    match command {
+        PeerCommand::Join(arguments) => join::run(arguments),
+        PeerCommand::Peer(arguments) => peer::run(arguments),
+        PeerCommand::Connect(arguments) => connect::run(arguments),
+        PeerCommand::Listen(arguments) => listen::run(arguments),
+        PeerCommand::Status(arguments) => status::run(arguments),
+        PeerCommand::Team { command } => team::run(command),
+        PeerCommand::Note { command } => note::run(command),
+        PeerCommand::Share { command } => share::run(command),
+        PeerCommand::Peers(arguments) => peers::run(arguments),
+        PeerCommand::Log(arguments) => device_log::run(arguments),
+    }
 }
 
 /// Logs go to standard error: errors, or more by `-v` and `RUST_LOG`.

@@ -361,9 +361,7 @@ fn parse_service(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.len() <= MAX_SERVICE_BYTES && text.chars().all(is_allowed) {
         return Ok(text.to_owned());
     }
-    Err(format!(
-        "a service's name is 1 to {MAX_SERVICE_BYTES} letters, digits, '-', '_' or '.'"
-    ))
+    Err(format!("a service's name is 1 to {MAX_SERVICE_BYTES} letters, digits, '-', '_' or '.'"))
 }
 
 fn parse_offer(text: &str) -> Result<(String, SocketAddr), String> {

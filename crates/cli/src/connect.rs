@@ -1,0 +1,169 @@
+//! `simopen connect`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use simopen_peer::manager::words::{ConnectOrder, Refusal, Route};
+use simopen_peer::manager::{Desk, Device, DeviceConfig, Stream};
+use simopen_protocol::control::Reachable;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::LocalSet;
+
+use crate::device_session::{farewell, joined, refuse, run_until_interrupted};
+use crate::exchange::exchange;
+use crate::peer_arguments::ConnectArguments;
+use crate::{FAILED, surroundings};
+
+/// How long nobody is taken after a caller could not be taken: descriptors come back by themselves.
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(crate) fn run(arguments: &ConnectArguments) -> Result<ExitCode> {
+    let home = surroundings::home(&arguments.home)?;
+    let joined = joined(&home, arguments.name.broker.as_ref())?;
+    let order = ConnectOrder { to: arguments.name.to_string(), service: arguments.service.clone() };
+    run_until_interrupted(async {
+        let config = DeviceConfig {
+            reachable: Reachable::No,
+            techniques: arguments.techniques.as_ref().map(|techniques| techniques.0.clone()),
+            ..surroundings::device(&arguments.network)?
+        };
+        // The manager has an order of its own.
+        let desk = if config.techniques.is_some() {
+            Desk::Own(Device::start(&home, joined, &config))
+        } else {
+            Desk::open(&home, joined, &config).await?
+        };
+        let telling = Telling { is_quiet: arguments.quiet, is_json: arguments.json };
+        let code = match arguments.listen {
+            Some(local) => listen(&desk, &order, telling, local).await,
+            None => connect(&desk, &order, telling).await,
+        };
+        farewell(&desk).await;
+        code
+    })
+}
+
+/// How it is told which way a connection goes.
+#[derive(Debug, Clone, Copy)]
+struct Telling {
+    is_quiet: bool,
+    is_json: bool,
+}
+
+impl Telling {
+    fn route(self, route: &Route) -> Result<()> {
+        if self.is_quiet {
+            return Ok(());
+        }
+        if self.is_json {
+            eprintln!("{}", serde_json::to_string(route)?);
+        } else {
+            eprintln!("simopen: {}", in_words(route));
+        }
+        Ok(())
+    }
+}
+
+fn in_words(route: &Route) -> String {
+    let Route { peer, technique, milliseconds, .. } = route;
+    let way = if route.relayed {
+        format!("by relay ({technique})")
+    } else {
+        format!("directly by {technique}")
+    };
+    let standing = if route.reused { ", on the link that stood" } else { "" };
+    let tried = match route.tried.len() {
+        0 => String::new(),
+        1 => format!("; {} did not lead there", route.tried[0].technique),
+        _ => {
+            let names: Vec<&str> =
+                route.tried.iter().map(|tried| tried.technique.as_str()).collect();
+            format!("; {} did not lead there", names.join(", "))
+        }
+    };
+    format!("connected to {peer} {way} after {milliseconds} ms{standing}{tried}")
+}
+
+/// One connection, with standard input and output at this end.
+async fn connect(desk: &Desk, order: &ConnectOrder, telling: Telling) -> Result<ExitCode> {
+    let (route, stream) = match desk.connect(order).await {
+        Ok(connected) => connected,
+        Err(refusal) => return refuse(telling.is_json, &refusal),
+    };
+    telling.route(&route)?;
+    match carry_standard(stream).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(why) => {
+            eprintln!("simopen: the connection to {} broke: {why}", route.peer);
+            Ok(ExitCode::from(FAILED))
+        }
+    }
+}
+
+/// Carries bytes between standard input and output and a stream.
+pub(crate) async fn carry_standard(stream: Stream) -> Result<(), Refusal> {
+    let ending = stream.ending();
+    let carried = exchange(tokio::io::stdin(), tokio::io::stdout(), stream).await;
+    carried.map_err(Refusal::failed)?;
+    ending.wait().await
+}
+
+/// A connection for each caller of a local port.
+async fn listen(
+    desk: &Desk,
+    order: &ConnectOrder,
+    telling: Telling,
+    local: SocketAddr,
+) -> Result<ExitCode> {
+    let listener = TcpListener::bind(local)
+        .await
+        .with_context(|| format!("the local port {local} cannot be listened at"))?;
+    let local = listener.local_addr()?;
+    if !telling.is_quiet {
+        if telling.is_json {
+            eprintln!("{}", serde_json::json!({ "listening": local.to_string() }));
+        } else {
+            eprintln!("simopen: whoever connects to {local} gets to {}", order.to);
+        }
+        std::io::stderr().flush()?;
+    }
+    let (desk, order) = (Rc::new(desk.clone()), Rc::new(order.clone()));
+    let callers = async move {
+        loop {
+            match listener.accept().await {
+                Ok((caller, _)) => {
+                    let (desk, order) = (Rc::clone(&desk), Rc::clone(&order));
+                    tokio::task::spawn_local(async move {
+                        pass_on(&desk, &order, telling, caller).await;
+                    });
+                }
+                // The caller was gone before it was taken, or descriptors are short.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    };
+    LocalSet::new().run_until(callers).await
+}
+
+async fn pass_on(desk: &Desk, order: &ConnectOrder, telling: Telling, caller: TcpStream) {
+    let (route, stream) = match desk.connect(order).await {
+        Ok(connected) => connected,
+        Err(refusal) => {
+            // It has been told; the caller sees its connection close.
+            let _ = refuse(telling.is_json, &refusal);
+            return;
+        }
+    };
+    let _ = telling.route(&route);
+    let _ = caller.set_nodelay(true);
+    let (input, output) = caller.into_split();
+    if let Err(error) = exchange(input, output, stream).await
+        && !telling.is_quiet
+    {
+        eprintln!("simopen: a connection to {} broke: {error}", route.peer);
+    }
+}

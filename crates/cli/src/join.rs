@@ -1,0 +1,125 @@
+//! `simopen join`.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::json;
+use simopen_peer::home::{Event, Home, Membership};
+use simopen_peer::{DeviceKey, join};
+use simopen_protocol::identity::BrokerName;
+use simopen_protocol::invitation::Invitation;
+
+use crate::device_session::run_until_interrupted;
+use crate::moment::in_utc;
+use crate::peer_arguments::JoinArguments;
+use crate::{FAILED, output, surroundings};
+
+/// An invitation is some hundred bytes long; whatever is longer is none.
+const MAX_LINE_BYTES: u64 = 8192;
+
+pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
+    let invitation = read_invitation(&arguments.invitation)?;
+    let device = arguments.device.clone().or_else(surroundings::machine_name);
+    let device =
+        device.ok_or_else(|| anyhow!("this machine has no name to go by; give one by --device"))?;
+    let home = surroundings::home(&arguments.home)?;
+    let name = arguments.broker.clone().unwrap_or_else(|| invitation.broker.clone());
+    check_is_free(&home, &name, arguments)?;
+    let key = DeviceKey::generate()?;
+    run_until_interrupted(async {
+        let credentials = match join(&invitation, &device, &key).await {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                eprintln!("simopen: not joined: {error}");
+                return Ok(ExitCode::from(FAILED));
+            }
+        };
+        let membership = Membership {
+            name,
+            broker: credentials.broker,
+            addresses: invitation.addresses,
+            user: credentials.user,
+            device: credentials.device,
+            authority: credentials.authority,
+            certificate: credentials.certificate,
+            key: credentials.key,
+        };
+        keep(&home, &membership, arguments)?;
+        output::print(&report(&home, &membership, arguments.json))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Reads the line and finds what is wrong with it before anybody is dialled.
+fn read_invitation(argument: &str) -> Result<Invitation> {
+    let line = if argument == "-" {
+        let mut line = String::new();
+        let read = std::io::stdin().take(MAX_LINE_BYTES).read_to_string(&mut line);
+        read.context("reading the invitation from standard input")?;
+        line
+    } else {
+        argument.to_owned()
+    };
+    let invitation: Invitation = line.parse()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if invitation.until <= now {
+        bail!(
+            "the invitation was good until {}, and it is {} on this machine's clock; ask for \
+             another one",
+            in_utc(invitation.until),
+            in_utc(now)
+        );
+    }
+    Ok(invitation)
+}
+
+fn check_is_free(home: &Home, name: &BrokerName, arguments: &JoinArguments) -> Result<()> {
+    if !home.brokers()?.contains(name) || arguments.replace {
+        return Ok(());
+    }
+    let as_whom = match home.membership(name) {
+        Ok(joined) => format!(" as {}/{}", joined.user, joined.device),
+        // What is there cannot be read; it may be replaced all the same.
+        Err(_) => String::new(),
+    };
+    bail!(
+        "this device has joined '{name}' already{as_whom}; --as NAME keeps this one beside it, \
+         --replace forgets that one"
+    );
+}
+
+fn keep(home: &Home, membership: &Membership, arguments: &JoinArguments) -> Result<()> {
+    if arguments.replace && home.brokers()?.contains(&membership.name) {
+        home.forget(&membership.name)?;
+    }
+    home.add(membership)?;
+    let event =
+        Event::Joined { user: membership.user.to_string(), device: membership.device.to_string() };
+    home.log().add(&membership.name, event);
+    Ok(())
+}
+
+fn report(home: &Home, membership: &Membership, is_json: bool) -> String {
+    let Membership { name, broker, user, device, .. } = membership;
+    if is_json {
+        let addresses: Vec<String> = membership.addresses.iter().map(ToString::to_string).collect();
+        let joined = json!({
+            "name": name.as_str(),
+            "broker": broker.as_str(),
+            "user": user.as_str(),
+            "device": device.as_str(),
+            "addresses": addresses,
+            "home": home.path().display().to_string(),
+        });
+        return format!("{joined}\n");
+    }
+    format!(
+        "joined {name} as {user}/{device}; its key stays in {}\n\n  \
+         simopen status      who is there\n  \
+         simopen peer        keep this device logged in and reachable (if it runs, start it anew)\n  \
+         simopen connect WHO a connection to somebody who runs: simopen listen\n",
+        home.path().display()
+    )
+}

@@ -1,0 +1,112 @@
+//! `simopen listen`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use simopen_peer::manager::words::Incoming;
+use simopen_peer::manager::{Desk, DeviceConfig, Doorway};
+use simopen_protocol::control::Reachable;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::connect::carry_standard;
+use crate::device_session::{farewell, joined, refuse, run_until_interrupted};
+use crate::exchange::exchange;
+use crate::peer_arguments::ListenArguments;
+use crate::{FAILED, surroundings};
+
+pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode> {
+    let home = surroundings::home(&arguments.home)?;
+    let joined = joined(&home, None)?;
+    run_until_interrupted(async {
+        let config =
+            DeviceConfig { reachable: Reachable::Yes, ..surroundings::device(&arguments.network)? };
+        let desk = Desk::open(&home, joined, &config).await?;
+        let code = match desk.listen(&arguments.service).await {
+            Ok(doorway) => {
+                tell_ready(arguments);
+                serve(doorway, arguments).await
+            }
+            Err(refusal) => refuse(arguments.json, &refusal),
+        };
+        farewell(&desk).await;
+        code
+    })
+}
+
+fn tell_ready(arguments: &ListenArguments) {
+    if arguments.quiet {
+        return;
+    }
+    let service = &arguments.service;
+    if arguments.json {
+        eprintln!("{}", json!({ "listening": service }));
+    } else {
+        let to = arguments
+            .to
+            .map_or_else(|| "standard input and output".to_owned(), |to| to.to_string());
+        eprintln!("simopen: service '{service}' leads to {to}");
+    }
+}
+
+async fn serve(mut doorway: Doorway, arguments: &ListenArguments) -> Result<ExitCode> {
+    loop {
+        let (incoming, stream) = match doorway.next().await {
+            Ok(next) => next,
+            Err(refusal) => return refuse(arguments.json, &refusal),
+        };
+        if !arguments.quiet {
+            tell_incoming(&incoming, arguments.json);
+        }
+        let Some(to) = arguments.to else {
+            // Nobody else is let in.
+            drop(doorway);
+            return Ok(match carry_standard(stream).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(why) => {
+                    eprintln!("simopen: the connection of {} broke: {why}", incoming.peer);
+                    ExitCode::from(FAILED)
+                }
+            });
+        };
+        tokio::spawn(forward(incoming, stream, to, arguments.json));
+    }
+}
+
+fn tell_incoming(incoming: &Incoming, is_json: bool) {
+    let Incoming { peer, broker, technique, .. } = incoming;
+    if is_json {
+        eprintln!("{}", json!({ "peer": peer, "broker": broker, "technique": technique }));
+    } else {
+        eprintln!("simopen: {peer} came by {technique}");
+    }
+}
+
+/// Forwards a connection to a local port.
+pub(crate) async fn forward(
+    incoming: Incoming,
+    stream: impl AsyncRead + AsyncWrite,
+    to: SocketAddr,
+    is_json: bool,
+) {
+    let outcome = async {
+        let local = TcpStream::connect(to).await?;
+        // Interactive sessions want each key at once; an error only costs latency.
+        let _ = local.set_nodelay(true);
+        let (input, output) = local.into_split();
+        exchange(input, output, stream).await
+    };
+    if let Err(error) = outcome.await {
+        let peer = &incoming.peer;
+        if is_json {
+            eprintln!(
+                "{}",
+                json!({ "peer": peer, "to": to.to_string(), "broke": error.to_string() })
+            );
+        } else {
+            eprintln!("simopen: the connection of {peer} to {to} broke: {error}");
+        }
+    }
+}
