@@ -244,6 +244,9 @@ impl StatsLine {
         for (violation, count) in &stats.violations {
             all.insert(format!("forging-{}", kebab(&format!("{violation:?}"))), *count);
         }
+        for (refusal, count) in not_forged {
+            all.insert(format!("forger-{refusal}"), *count);
+        }
         Self { since_start, now: now(gauges), refused: all }
     }
 }
