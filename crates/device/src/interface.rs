@@ -288,6 +288,32 @@ struct Address {
     prefix_len: u8,
 }
 
+/// Lists the addresses of this host by which others can reach it: those of interfaces that are up,
+/// without loopback and link-local ones, IPv4 first.
+///
+/// # Errors
+///
+/// Fails where the system does not list its interfaces.
+pub fn reachable_addresses() -> io::Result<Vec<IpAddr>> {
+    let interfaces = nix::ifaddrs::getifaddrs()?;
+    let up = interfaces
+        .filter(|interface| interface.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP));
+    let mut addresses: Vec<IpAddr> = up
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .filter(|address| match address {
+            IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+        })
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    Ok(addresses)
+}
+
 /// Brings the loopback interface of the calling thread's namespace up; it starts down.
 ///
 /// # Errors

@@ -16,6 +16,9 @@ use crate::error::{Context, DeviceError};
 use crate::filter;
 use crate::syscall;
 
+/// Connections that wait to be accepted; the kernel's own bound (net.core.somaxconn) may be lower.
+const BACKLOG: i32 = 1024;
+
 /// What a dialling socket gets besides its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DialOptions {
@@ -104,7 +107,29 @@ pub fn listener_saving_syn(local: SocketAddr) -> Result<TcpListener, DeviceError
     syscall::set_option(&socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, 1)
         .on("setsockopt TCP_SAVE_SYN", local)?;
     socket.bind(&local.into()).on("bind", local)?;
-    socket.listen(1024).on("listen", local)?;
+    socket.listen(BACKLOG).on("listen", local)?;
+    Ok(TcpListener::from(socket))
+}
+
+/// Opens the listener of a service: as [`listener_saving_syn`], but nobody else can listen on the
+/// port beside it, and one for IPv6 takes no IPv4.
+///
+/// # Errors
+///
+/// Fails where the port is taken.
+pub fn service_listener(local: SocketAddr) -> Result<TcpListener, DeviceError> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new_raw(Domain::for_address(local), kind, Some(Protocol::TCP));
+    let socket = socket.on("socket SOCK_STREAM", local)?;
+    // Without it a restart waits for connections of before to be forgotten.
+    socket.set_reuse_address(true).on("setsockopt SO_REUSEADDR", local)?;
+    if local.is_ipv6() {
+        socket.set_only_v6(true).on("setsockopt IPV6_V6ONLY", local)?;
+    }
+    syscall::set_option(&socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, 1)
+        .on("setsockopt TCP_SAVE_SYN", local)?;
+    socket.bind(&local.into()).on("bind", local)?;
+    socket.listen(BACKLOG).on("listen", local)?;
     Ok(TcpListener::from(socket))
 }
 
@@ -384,6 +409,14 @@ pub(crate) fn reusable(local: SocketAddr) -> Result<Socket, DeviceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_listens_beside_a_service() {
+        let service = service_listener("127.0.0.1:0".parse().unwrap()).unwrap();
+        let taken = service.local_addr().unwrap();
+        assert!(service_listener(taken).is_err());
+        assert!(listener_saving_syn(taken).is_err());
+    }
 
     #[test]
     fn a_ttl_that_was_set_gives_way_to_the_systems_own() {

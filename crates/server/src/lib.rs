@@ -19,9 +19,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod authority;
 pub mod broker;
+pub mod data_directory;
 mod error;
+pub mod figures;
 pub mod forger;
 pub mod front;
 pub mod operator;

@@ -7,6 +7,7 @@ mod keeper;
 mod memory;
 mod record;
 mod sqlite;
+mod timed;
 
 use std::io;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use thiserror::Error;
 pub(crate) use self::keeper::Keeper;
 pub use self::memory::Memory;
 pub use self::sqlite::Sqlite;
+pub use self::timed::Timed;
 
 /// Keeps a directory's changes.
 ///

@@ -24,6 +24,18 @@ pub struct FileError {
 }
 
 impl FileError {
+    /// Something that may not stand where it stands; `span` counts the bytes of `text`.
+    #[must_use]
+    pub fn at(file: &str, text: &str, span: &Range<usize>, found: &str, expected: &str) -> Self {
+        Fault::at(span, found, expected).located(file, text)
+    }
+
+    /// What the TOML reader or serde says about a text, whose names stand in backticks.
+    #[must_use]
+    pub fn told_by_serde(file: &str, text: &str, span: &Range<usize>, message: &str) -> Self {
+        Fault::told_by_serde(span, message, &[]).located(file, text)
+    }
+
     fn told(&self) -> String {
         let Self { file, line, column, found, expected, nearest } = self;
         let meant = nearest.as_ref().map(|name| format!("; did you mean `{name}`?"));

@@ -1,0 +1,121 @@
+//! The broker's numbers.
+
+use simopen_broker::consent::Violation;
+use simopen_broker::{Gauges, Stats};
+
+use super::Figure;
+use crate::broker::Figures;
+
+/// The names of a broker's figures.
+#[must_use]
+pub fn of_broker(of: &Figures) -> Vec<Figure> {
+    let stats = &of.stats;
+    let mut figures = counters(stats);
+    figures.extend(held(&of.gauges));
+    figures.extend(of.refused.iter().map(|(reason, count)| {
+        let help = "Connections and frames refused before the broker heard of them";
+        Figure::counter("simopen_links_refused_total", help, *count)
+            .labelled("reason", reason.word())
+    }));
+    let failed = stats.failed.iter().map(|(cause, count)| {
+        Figure::counter("simopen_sessions_failed_total", "Sessions that failed, by cause", *count)
+            .labelled("cause", cause.word())
+    });
+    let refused = stats.refused.iter().map(|(word, count)| {
+        Figure::counter("simopen_refused_total", "Requests answered with an error", *count)
+            .labelled("reason", word.clone())
+    });
+    let forbidden = stats.violations.iter().map(|(violation, count)| {
+        let help = "Forged packets that a rule of consent forbade";
+        Figure::counter("simopen_forging_refused_total", help, *count)
+            .labelled("rule", rule(*violation))
+    });
+    figures.extend(failed.chain(refused).chain(forbidden));
+    figures
+}
+
+fn counters(stats: &Stats) -> Vec<Figure> {
+    let counter = Figure::counter;
+    vec![
+        counter("simopen_joined_total", "Devices that joined", stats.joined),
+        counter("simopen_logins_total", "Logins", stats.logins),
+        counter(
+            "simopen_verified_total",
+            "Silent peers that were asked whether they are still there",
+            stats.verified,
+        ),
+        counter(
+            "simopen_vanished_total",
+            "Peers that did not answer that, and were logged out",
+            stats.vanished,
+        ),
+        counter(
+            "simopen_sessions_confirmed_total",
+            "Sessions that both sides confirmed",
+            stats.confirmed,
+        ),
+        counter("simopen_pairings_total", "Pairs that the relay was asked to join", stats.pairings),
+        counter("simopen_notes_total", "Notes taken", stats.notes),
+        counter("simopen_persisted_total", "Changes that the store kept", stats.persisted),
+        counter(
+            "simopen_persist_failed_total",
+            "Changes that the store did not keep",
+            stats.persist_failed,
+        ),
+        counter("simopen_revoked_total", "Users and devices revoked", stats.revoked),
+        counter("simopen_forged_total", "Forged packets given out", stats.forged),
+        counter("simopen_withheld_total", "Forged packets withheld", stats.withheld),
+    ]
+}
+
+fn held(gauges: &Gauges) -> Vec<Figure> {
+    let gauge = Figure::gauge;
+    vec![
+        gauge("simopen_links", "Control connections", gauges.links),
+        gauge("simopen_peers", "Logged-in devices", gauges.peers),
+        gauge("simopen_sessions", "Open sessions", gauges.sessions),
+        gauge("simopen_pairings", "Pairs that are remembered at the relay", gauges.pairings),
+        gauge("simopen_logins_held", "Logins that are held back", gauges.held),
+        gauge("simopen_persist_waiting", "Changes that wait for the store", gauges.waiting),
+        gauge("simopen_users", "Users, revoked ones too", gauges.users),
+        gauge("simopen_devices", "Devices, revoked ones too", gauges.devices),
+        gauge("simopen_teams", "Teams", gauges.teams),
+        gauge("simopen_notes_kept", "Notes, each counted once", gauges.notes),
+    ]
+}
+
+/// The rule's name in lower case, with dashes.
+fn rule(violation: Violation) -> String {
+    let mut name = String::new();
+    for letter in format!("{violation:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Refusal;
+
+    #[test]
+    fn what_was_refused_is_told_apart_by_its_reason() {
+        let mut of = Figures::default();
+        of.stats.refused.insert("unknown-user".into(), 3);
+        of.stats.violations.insert(Violation::NotASyn, 2);
+        of.refused.insert(Refusal::TlsFailed, 1);
+        let figures = of_broker(&of);
+        let value = |name: &str, label: &str| {
+            let found = figures.iter().find(|figure| {
+                figure.name == name && figure.label.as_ref().is_some_and(|(_, of)| of == label)
+            });
+            found.map(|figure| figure.value)
+        };
+        assert_eq!(value("simopen_refused_total", "unknown-user"), Some(3));
+        assert_eq!(value("simopen_forging_refused_total", "not-a-syn"), Some(2));
+        assert_eq!(value("simopen_links_refused_total", "tls-failed"), Some(1));
+    }
+}
