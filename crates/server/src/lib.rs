@@ -27,7 +27,6 @@ mod error;
 pub mod figures;
 pub mod forger;
 pub mod front;
-pub mod operator;
 pub mod relay;
 pub mod store;
 pub mod tls;

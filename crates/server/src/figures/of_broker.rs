@@ -17,6 +17,11 @@ pub fn of_broker(of: &Figures) -> Vec<Figure> {
         Figure::counter("simopen_links_refused_total", help, *count)
             .labelled("reason", reason.word())
     }));
+    figures.extend(of.not_forged.iter().map(|(reason, count)| {
+        let help = "Proofs and packets that the forger refused";
+        Figure::counter("simopen_forger_refused_total", help, *count)
+            .labelled("reason", reason.name())
+    }));
     let failed = stats.failed.iter().map(|(cause, count)| {
         Figure::counter("simopen_sessions_failed_total", "Sessions that failed, by cause", *count)
             .labelled("cause", cause.word())
