@@ -1,9 +1,21 @@
 //! The broker's tables and its front door; what a request does stands in the modules below.
 
+mod administration;
+mod changing;
+mod connecting;
+mod entering;
 mod forging;
+mod listing;
+mod notes;
+mod presence;
+mod revoking;
+mod shares;
 mod signalling;
+mod teams;
+mod telling;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -11,72 +23,25 @@ use core::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use simopen_packet::{Entropy, Syn, Timestamp};
-use simopen_protocol::address::HostPort;
 use simopen_protocol::cause::Cause;
-use simopen_protocol::control::{
-    ControlError, ErrorName, Head, Message, Notification, Presence, Reply, Request, Response,
-};
-use simopen_protocol::identity::{BrokerName, PeerId, SessionId};
+use simopen_protocol::control::{ControlError, ErrorName, Message, Request, TeamId};
+use simopen_protocol::identity::{DeviceName, PeerId, SessionId, ShareName, UserId};
 use simopen_protocol::token::{TOKEN_LEN, Token};
 
-use crate::admin::{AdminError, AdminId, AdminReply, AdminRequest};
-use crate::arrival::ArrivalConfig;
-use crate::consent::{ConsentPolicy, SESSION_LIFETIME};
+use crate::admin::{AdminError, AdminId, AdminReply};
+use crate::config::BrokerConfig;
+use crate::deadline::{Deadlines, Due};
 use crate::directory::{Device, Directory};
 use crate::event::{Event, Gauges, Stats, What};
 use crate::forge::Forged;
-use crate::limits::Limits;
+use crate::guess::Guessers;
 use crate::link::{Link, LinkId, LinkKind, LinkOrigin, PathEstimate, Peer};
-use crate::pairing::PairingOrder;
-use crate::persist::{Persist, PersistId};
-use crate::session::{Party, Session};
+use crate::pairing::{PairingOrder, Pairings};
+use crate::persist::Persist;
+use crate::session::Session;
 
-/// What the operator has laid down.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BrokerConfig {
-    /// Whether and for whom packets are forged.
-    pub consent: ConsentPolicy,
-    /// The allowances in the timing of forged packets.
-    pub arrival: ArrivalConfig,
-    /// What the broker calls itself towards devices that join.
-    pub name: BrokerName,
-    /// How long a peer may be silent before it is asked whether it is still there; it then has
-    /// half as long to answer. Seed 004 has 10, 20 or 30 s. `None` asks nobody.
-    pub alive: Option<Duration>,
-    /// Where the relay listens for peers, best first; empty where there is none.
-    pub relay: Vec<HostPort>,
-    /// Whether the operator may make pairs for unmodified clients.
-    pub rendezvous: Rendezvous,
-    /// How much is held.
-    pub limits: Limits,
-}
-
-impl Default for BrokerConfig {
-    /// A broker that forges nothing, asks nobody whether it is there, and has no relay.
-    #[expect(clippy::expect_used, reason = "the name is a constant")]
-    fn default() -> Self {
-        Self {
-            consent: ConsentPolicy::default(),
-            arrival: ArrivalConfig::default(),
-            name: BrokerName::new("broker").expect("the constant is a proper name"),
-            alive: None,
-            relay: Vec::new(),
-            rendezvous: Rendezvous::default(),
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// Whether the operator may make pairs for clients that know nothing of this protocol: what they
-/// send is not encrypted end to end, and whoever sees the value can take a side's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Rendezvous {
-    /// No.
-    #[default]
-    Off,
-    /// Yes.
-    Allowed,
-}
+use self::administration::Meeting;
+use self::changing::{Flight, Operation};
 
 /// The broker. See the crate's page for the law of driving it.
 #[derive(Debug, Clone)]
@@ -84,18 +49,37 @@ pub struct Broker {
     config: BrokerConfig,
     directory: Directory,
     generator: ChaCha20Rng,
+    /// Seconds since 1970, as the world said last.
+    wall: u64,
     links: BTreeMap<LinkId, Link>,
     peers: BTreeMap<PeerId, Peer>,
+    /// Peers by user; none is empty.
+    online: BTreeMap<UserId, BTreeSet<PeerId>>,
     sessions: BTreeMap<SessionId, Session>,
-    /// Forged packets that are due at a moment; the number keeps equal moments in order.
-    departures: BTreeMap<(Timestamp, u64), (SessionId, Party)>,
-    counter: u64,
+    /// What is announced to a team, and by whom; none is empty.
+    shares: BTreeMap<TeamId, BTreeSet<(ShareName, PeerId)>>,
+    pairings: Pairings,
+    /// Pairs for unmodified clients that the relay has not answered.
+    meetings: BTreeMap<SessionId, Meeting>,
+    deadlines: Deadlines,
+    guessers: Guessers,
+    /// What the store is asked to keep.
+    flight: Option<Flight>,
+    /// What waits until it has.
+    waiting: VecDeque<Operation>,
+    /// Who may no longer log in, although the store does not know of it yet.
+    barred: Vec<(UserId, Option<DeviceName>)>,
+    /// Whether the broker takes new logins.
+    phase: Phase,
+    logins: u64,
+    persists: u64,
+    last_note: u64,
     transmits: VecDeque<Transmit>,
     forged: VecDeque<Forged>,
     events: VecDeque<Event>,
-    persists: VecDeque<Persist>,
-    pairings: VecDeque<PairingOrder>,
-    admin: VecDeque<(AdminId, Result<AdminReply, AdminError>)>,
+    persist: VecDeque<Persist>,
+    orders: VecDeque<PairingOrder>,
+    answers: VecDeque<(AdminId, Result<AdminReply, AdminError>)>,
     stats: Stats,
 }
 
@@ -112,22 +96,40 @@ pub enum Transmit {
     Close(LinkId),
 }
 
-/// What a deadline is for.
+/// What a deadline is for. May grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Timer {
     /// A forged packet leaves.
     Departure,
     /// A session has lived for long enough.
     SessionExpiry,
+    /// A peer may have been silent for too long.
+    Silence,
+    /// The answer to somebody who guesses is no longer held back.
+    Held,
+    /// A relay has not answered.
+    Pairing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    Serving,
+    Restarting,
 }
 
 impl Hash for Broker {
     /// Its state: two brokers made alike that hash alike do the same from now on. The figures do
     /// not matter to that.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.links, &self.peers, &self.sessions, &self.departures).hash(state);
-        (self.counter, self.generator.get_seed(), self.generator.get_word_pos()).hash(state);
+        (&self.directory, self.wall, self.phase).hash(state);
+        (&self.links, &self.peers, &self.online, &self.sessions, &self.shares).hash(state);
+        (&self.pairings, &self.meetings, &self.deadlines, &self.guessers).hash(state);
+        (&self.flight, &self.waiting, &self.barred).hash(state);
+        (self.logins, self.persists, self.last_note).hash(state);
+        (self.generator.get_seed(), self.generator.get_word_pos()).hash(state);
         (&self.transmits, &self.forged, &self.events).hash(state);
+        (&self.persist, &self.orders, &self.answers).hash(state);
     }
 }
 
@@ -137,28 +139,47 @@ impl Broker {
     pub fn new(config: BrokerConfig, directory: Directory, entropy: Entropy) -> Self {
         Self {
             config,
+            last_note: directory.last_note(),
             directory,
             generator: ChaCha20Rng::from_seed(entropy.into_bytes()),
+            wall: 0,
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
+            online: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            departures: BTreeMap::new(),
-            counter: 0,
+            shares: BTreeMap::new(),
+            pairings: Pairings::default(),
+            meetings: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            guessers: Guessers::default(),
+            flight: None,
+            waiting: VecDeque::new(),
+            barred: Vec::new(),
+            phase: Phase::Serving,
+            logins: 0,
+            persists: 0,
             transmits: VecDeque::new(),
             forged: VecDeque::new(),
             events: VecDeque::new(),
-            persists: VecDeque::new(),
-            pairings: VecDeque::new(),
-            admin: VecDeque::new(),
+            persist: VecDeque::new(),
+            orders: VecDeque::new(),
+            answers: VecDeque::new(),
             stats: Stats::default(),
         }
+    }
+
+    /// What the wall clock says, in seconds since 1970 (UTC). Only invitations and the dates of
+    /// notes go by it, so that its steps end no session and log nobody out.
+    pub fn handle_wall_clock(&mut self, unix_seconds: u64, _now: Timestamp) {
+        self.wall = unix_seconds;
     }
 
     /// A connection was accepted.
     pub fn handle_link(&mut self, link: LinkId, origin: LinkOrigin, _now: Timestamp) {
         let origin = origin.canonical();
-        let link_state = Link { origin, path: PathEstimate::default(), kind: LinkKind::Fresh };
-        self.links.insert(link, link_state);
+        let path = PathEstimate::default();
+        let fresh = Link { origin, path, kind: LinkKind::Fresh, held: None, waiting: 0 };
+        self.links.insert(link, fresh);
     }
 
     /// The SYN of that connection as it arrived, where somebody else than the listener's owner reads
@@ -181,8 +202,15 @@ impl Broker {
     /// A request came in. What is wrong with it is answered, never an error of this call.
     pub fn handle_request(&mut self, link: LinkId, request: Request, now: Timestamp) {
         self.handle_timeout(now);
-        if self.links.contains_key(&link) {
-            self.dispatch(link, request, now);
+        match self.links.get(&link).map(|link| link.kind) {
+            Some(LinkKind::Control(peer)) => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.heard = now;
+                }
+                self.dispatch(link, request, now);
+            }
+            Some(LinkKind::Fresh | LinkKind::Probe) => self.dispatch(link, request, now),
+            Some(LinkKind::Ended) | None => {}
         }
     }
 
@@ -197,39 +225,50 @@ impl Broker {
         }
     }
 
+    /// A page of a list was written to its link.
+    pub fn handle_page_sent(&mut self, link: LinkId, _now: Timestamp) {
+        if let Some(LinkKind::Control(peer)) = self.links.get(&link).map(|link| link.kind) {
+            self.next_page(peer);
+        }
+    }
+
     /// A connection is gone; with a control link, its peer and the peer's sessions.
     pub fn handle_link_closed(&mut self, link: LinkId, now: Timestamp) {
-        let Some(Link { kind: LinkKind::Control(peer), .. }) = self.links.remove(&link) else {
+        let Some(gone) = self.links.remove(&link) else {
             return;
         };
-        // First, so that nothing is said to a link that is not there.
-        let gone = self.peers.remove(&peer);
-        let of_peer = |(id, session): (&SessionId, &Session)| session.party_of(peer).map(|_| *id);
-        let sessions: VecDeque<_> = self.sessions.iter().filter_map(of_peer).collect();
-        for session in sessions {
-            self.end_session(session, Cause::LinkLost, now);
+        if let Some(held) = gone.held {
+            self.deadlines.remove(held.due);
+            self.guessers.hold(gone.origin.remote.ip(), -1);
         }
-        if let Some(gone) = gone {
-            self.announce(peer, &gone, false);
-            self.event(now, What::LoggedOut { peer });
+        if let LinkKind::Control(peer) = gone.kind {
+            self.remove_peer(peer, Cause::LinkLost, now);
         }
     }
 
     /// Does what is due. Early and repeated calls change nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        while let Some((&key, &(session, towards))) = self.departures.first_key_value()
-            && key.0 <= now
-        {
-            self.departures.remove(&key);
-            self.depart(session, towards, now);
+        while let Some((at, due)) = self.deadlines.pop(now) {
+            match due {
+                Due::Departure(session, towards) => self.depart(session, towards, now),
+                Due::Expiry(session) => {
+                    if let Some(session) = self.sessions.get_mut(&session) {
+                        session.expiry = None;
+                    }
+                    self.end_session(session, Cause::SignallingTimeout, now);
+                }
+                Due::Silence(peer) => self.silent(peer, at, now),
+                Due::Held(link) => self.release(link, now),
+                Due::Pairing(session) => self.handle_pairing_failed(session, now),
+            }
         }
-        let expired = |(id, session): (&SessionId, &Session)| {
-            (session.created + SESSION_LIFETIME < now).then_some(*id)
-        };
-        let expired: VecDeque<_> = self.sessions.iter().filter_map(expired).collect();
-        for session in expired {
-            self.end_session(session, Cause::SignallingTimeout, now);
-        }
+    }
+
+    /// The broker will go away: everybody logged in is told when to try again, and nobody logs in
+    /// or asks for connections any more.
+    pub fn handle_restarting(&mut self, within: Duration, _now: Timestamp) {
+        self.phase = Phase::Restarting;
+        self.tell_everybody_to_return(within);
     }
 
     /// The next thing to do on a link.
@@ -237,64 +276,19 @@ impl Broker {
         self.transmits.pop_front()
     }
 
-    /// A page of a list was written to its link.
-    pub fn handle_page_sent(&mut self, _link: LinkId, _now: Timestamp) {}
-
-    /// What the wall clock says, in seconds since 1970 (UTC). Only invitations and the dates of
-    /// notes go by it, so that its steps end no session and log nobody out.
-    pub fn handle_wall_clock(&mut self, _unix_seconds: u64, _now: Timestamp) {}
-
-    /// The store has kept what [`Broker::poll_persist`] gave.
-    pub fn handle_persisted(&mut self, _id: PersistId, _now: Timestamp) {}
-
-    /// The store has not kept it, nor ever will.
-    pub fn handle_persist_failed(&mut self, _id: PersistId, _now: Timestamp) {}
-
-    /// The relay knows the two values of a pair.
-    pub fn handle_pairing_opened(&mut self, _session: SessionId, _now: Timestamp) {}
-
-    /// The relay refused a pair, or could not be asked.
-    pub fn handle_pairing_failed(&mut self, _session: SessionId, _now: Timestamp) {}
-
-    /// A pair is no more at the relay: it was never complete, or it has ended. Where nobody tells,
-    /// the oldest pairs are forgotten at [`Limits::pairings`].
-    pub fn handle_pairing_ended(&mut self, _session: SessionId, _now: Timestamp) {}
-
-    /// An operator asks something; [`Broker::poll_admin`] answers.
-    pub fn handle_admin(&mut self, id: AdminId, _request: AdminRequest, _now: Timestamp) {
-        self.admin.push_back((id, Err(AdminError::Busy)));
-    }
-
-    /// The broker will go away: everybody logged in is told when to try again, and nobody logs in
-    /// or asks for connections any more.
-    pub fn handle_restarting(&mut self, _within: Duration, _now: Timestamp) {}
-
     /// What to keep next.
     pub fn poll_persist(&mut self) -> Option<Persist> {
-        self.persists.pop_front()
+        self.persist.pop_front()
     }
 
     /// What to ask of the relay next.
     pub fn poll_pairing(&mut self) -> Option<PairingOrder> {
-        self.pairings.pop_front()
+        self.orders.pop_front()
     }
 
     /// The next answer to an operator.
     pub fn poll_admin(&mut self) -> Option<(AdminId, Result<AdminReply, AdminError>)> {
-        self.admin.pop_front()
-    }
-
-    /// What is held at this moment.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        Gauges::default()
-    }
-
-    /// The device that is logged in on a link by its key: whom to certify.
-    #[must_use]
-    pub fn device_on(&self, link: LinkId) -> Option<&Device> {
-        let key = self.links.get(&link)?.origin.key?;
-        self.directory.device(&key)
+        self.answers.pop_front()
     }
 
     /// The next packet to send raw, now.
@@ -310,13 +304,15 @@ impl Broker {
     /// The next deadline and what it is for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Timestamp, Timer)> {
-        let departure = self.departures.keys().next().map(|(at, _)| (*at, Timer::Departure));
-        let oldest = self.sessions.values().map(|session| session.created).min();
-        // A session may still ask at the very end of its lifetime.
-        let expiry = oldest.map(|created| {
-            (created + SESSION_LIFETIME + Duration::from_nanos(1), Timer::SessionExpiry)
-        });
-        departure.into_iter().chain(expiry).min_by_key(|(at, _)| *at)
+        let (at, due) = self.deadlines.first()?;
+        let timer = match due {
+            Due::Departure(..) => Timer::Departure,
+            Due::Expiry(_) => Timer::SessionExpiry,
+            Due::Silence(_) => Timer::Silence,
+            Due::Held(_) => Timer::Held,
+            Due::Pairing(_) => Timer::Pairing,
+        };
+        Some((at, timer))
     }
 
     /// Figures since the start.
@@ -325,65 +321,54 @@ impl Broker {
         &self.stats
     }
 
+    /// What is held at this moment.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            links: self.links.len(),
+            peers: self.peers.len(),
+            sessions: self.sessions.len(),
+            pairings: self.pairings.len(),
+            held: self.links.values().filter(|link| link.held.is_some()).count(),
+            waiting: self.waiting.len() + usize::from(self.flight.is_some()),
+            users: self.directory.users().count(),
+            devices: self.directory.devices().count(),
+            teams: self.directory.teams().count(),
+            notes: self.directory.notes().count(),
+        }
+    }
+
+    /// What is kept for longer than a connection.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Whether a link has logged in: larger frames are taken from it then.
     #[must_use]
     pub fn is_logged_in(&self, link: LinkId) -> bool {
         self.links.get(&link).is_some_and(|link| matches!(link.kind, LinkKind::Control(_)))
     }
 
-    /// Whether nothing is held: no link, peer, session or departure.
+    /// The device that shows itself on a link by its key, logged in or not: whom to certify.
+    #[must_use]
+    pub fn device_on(&self, link: LinkId) -> Option<&Device> {
+        let key = self.links.get(&link)?.origin.key?;
+        self.directory.device(&key)
+    }
+
+    /// Whether nothing is held: no link, peer, session or deadline. Pairs at a relay may outlive
+    /// all of these.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.links.is_empty()
             && self.peers.is_empty()
+            && self.online.is_empty()
             && self.sessions.is_empty()
-            && self.departures.is_empty()
-    }
-
-    fn respond(&mut self, link: LinkId, head: Head, result: Result<Reply, ErrorName>) {
-        if let Err(name) = &result {
-            match self.stats.refused.get_mut(&name.0) {
-                Some(count) => *count += 1,
-                None => drop(self.stats.refused.insert(name.0.clone(), 1)),
-            }
-        }
-        let response = Message::Response(Response { head, result });
-        self.transmits.push_back(Transmit::Message(link, response));
-    }
-
-    fn notify(&mut self, peer: PeerId, notification: Notification) {
-        if let Some(peer) = self.peers.get(&peer) {
-            let message = Message::Notification(notification);
-            self.transmits.push_back(Transmit::Message(peer.link, message));
-        }
-    }
-
-    /// Tells the members of common communities, and nobody else.
-    fn announce(&mut self, peer: PeerId, of: &Peer, online: bool) {
-        let presence = Presence { peer, user: of.user.clone(), device: None, online };
-        for other in self.companions(peer, of) {
-            self.notify(other, Notification::Presence(presence.clone()));
-        }
-    }
-
-    fn companions(&self, peer: PeerId, of: &Peer) -> VecDeque<PeerId> {
-        let is_companion = |(id, other): (&PeerId, &Peer)| {
-            (*id != peer && self.directory.share_community(&of.user, &other.user)).then_some(*id)
-        };
-        self.peers.iter().filter_map(is_companion).collect()
-    }
-
-    fn end_session(&mut self, id: SessionId, cause: Cause, now: Timestamp) {
-        let Some(session) = self.sessions.remove(&id) else {
-            return;
-        };
-        self.departures.retain(|_, (session, _)| *session != id);
-        if let Some(head) = session.owed
-            && let Some(peer) = self.peers.get(&session.originator.peer)
-        {
-            self.respond(peer.link, head, Err(cause.into()));
-        }
-        self.event(now, What::Ended { session: id });
+            && self.shares.is_empty()
+            && self.deadlines.is_empty()
+            && self.waiting.is_empty()
+            && self.flight.is_none()
     }
 
     fn event(&mut self, at: Timestamp, what: What) {
@@ -400,4 +385,9 @@ impl Broker {
     fn random_number(&mut self) -> u64 {
         self.generator.next_u64() >> 1
     }
+}
+
+/// A refusal by one of the protocol's own words.
+fn refusal(word: &'static str) -> ErrorName {
+    ErrorName(String::from(word))
 }

@@ -333,6 +333,9 @@ mod tests {
             originator: party(1, endpoint("198.51.100.7:41000")),
             responder: Some(party(2, endpoint("203.0.113.9:52000"))),
             asked: PeerId(2),
+            meeting: None,
+            expiry: None,
+            departures: [None; 2],
         }
     }
 

@@ -8,6 +8,7 @@ mod change;
 mod record;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use core::ops::Bound;
 
 use simopen_protocol::control::{KeyFingerprint, TeamId};
 use simopen_protocol::identity::{CommunityName, DeviceName, NoteId, UserId};
@@ -27,8 +28,8 @@ pub struct Directory {
     /// Members by community; none is empty.
     communities: BTreeMap<CommunityName, BTreeSet<UserId>>,
     devices: BTreeMap<KeyFingerprint, Device>,
-    /// The devices in good standing by their names.
-    names: BTreeMap<(UserId, DeviceName), KeyFingerprint>,
+    /// The devices in good standing by user and name; none is empty.
+    names: BTreeMap<UserId, BTreeMap<DeviceName, KeyFingerprint>>,
     invitations: BTreeMap<SecretHash, Invitation>,
     teams: BTreeMap<TeamId, TeamRecord>,
     /// Teams by member; none is empty.
@@ -130,14 +131,13 @@ impl Directory {
     /// The device in good standing that a user calls so.
     #[must_use]
     pub fn device_called(&self, user: &UserId, name: &DeviceName) -> Option<&Device> {
-        // The key of a map of pairs is found by a pair only.
-        let key = self.names.get(&(user.clone(), name.clone()))?;
-        self.devices.get(key)
+        self.devices.get(self.names.get(user)?.get(name)?)
     }
 
-    /// The devices of a user, revoked ones too.
+    /// The devices of a user that are in good standing, by their names.
     pub fn devices_of(&self, user: &UserId) -> impl Iterator<Item = &Device> {
-        self.devices.values().filter(move |device| device.user == *user)
+        let keys = self.names.get(user).into_iter().flat_map(BTreeMap::values);
+        keys.filter_map(|key| self.devices.get(key))
     }
 
     /// The invitation with that secret.
@@ -173,6 +173,11 @@ impl Directory {
         self.notes.get(&note)
     }
 
+    /// All notes, each once.
+    pub fn notes(&self) -> impl Iterator<Item = &KeptNote> {
+        self.notes.values()
+    }
+
     /// The notes that a user has not deleted, oldest first.
     pub fn notes_of(&self, user: &UserId) -> impl Iterator<Item = &KeptNote> {
         let notes = self.mailboxes.get(user).into_iter().flat_map(|mailbox| &mailbox.notes);
@@ -183,6 +188,55 @@ impl Directory {
     #[must_use]
     pub fn mailbox(&self, user: &UserId) -> (usize, usize) {
         self.mailboxes.get(user).map_or((0, 0), |mailbox| (mailbox.notes.len(), mailbox.bytes))
+    }
+
+    /// The highest number of a note.
+    pub(crate) fn last_note(&self) -> u64 {
+        self.notes.last_key_value().map_or(0, |(id, _)| id.0)
+    }
+
+    /// The members of the communities of a user, by community and name, from that place on.
+    pub(crate) fn companions_from<'a>(
+        &'a self,
+        user: &UserId,
+        start: Option<(CommunityName, UserId)>,
+    ) -> impl Iterator<Item = (&'a CommunityName, &'a UserId)> + use<'a> {
+        let communities = self.users.get(user).map(|account| &account.communities);
+        let (first, member) = start.unzip();
+        let from = first.clone().map_or(Bound::Unbounded, Bound::Included);
+        let communities = communities
+            .into_iter()
+            .flat_map(move |all| all.range((from.clone(), Bound::Unbounded)));
+        communities.flat_map(move |community| {
+            let from = member.clone().filter(|_| first.as_ref() == Some(community));
+            let from = from.map_or(Bound::Unbounded, Bound::Included);
+            let members = self.communities.get(community).into_iter();
+            let members = members.flat_map(move |all| all.range((from.clone(), Bound::Unbounded)));
+            members.map(move |member| (community, member))
+        })
+    }
+
+    /// The teams that a user is in, after that one.
+    pub(crate) fn teams_of_after<'a>(
+        &'a self,
+        user: &UserId,
+        after: Option<&TeamId>,
+    ) -> impl Iterator<Item = &'a TeamId> + use<'a> {
+        let from = after.cloned().map_or(Bound::Unbounded, Bound::Excluded);
+        let teams = self.teams_of.get(user).into_iter();
+        teams.flat_map(move |teams| teams.range((from.clone(), Bound::Unbounded)))
+    }
+
+    /// The notes of a user after that one, oldest first.
+    pub(crate) fn notes_of_after<'a>(
+        &'a self,
+        user: &UserId,
+        after: Option<NoteId>,
+    ) -> impl Iterator<Item = &'a KeptNote> + use<'a> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let notes = self.mailboxes.get(user).into_iter();
+        let notes = notes.flat_map(move |mailbox| mailbox.notes.range((from, Bound::Unbounded)));
+        notes.filter_map(|note| self.notes.get(note))
     }
 }
 

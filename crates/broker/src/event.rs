@@ -2,11 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use simopen_packet::Timestamp;
 use simopen_protocol::cause::Cause;
-use simopen_protocol::identity::{PeerId, SessionId, UserId};
+use simopen_protocol::identity::{DeviceName, PeerId, SessionId, UserId};
 use simopen_protocol::technique::Technique;
 
 use crate::consent::Violation;
@@ -32,6 +32,23 @@ pub enum What {
         peer: PeerId,
         /// Whose it is.
         user: UserId,
+    },
+    /// A login or a join was refused as a guess would be.
+    EntryRefused {
+        /// Where it came from.
+        source: IpAddr,
+    },
+    /// A peer did not answer when it was asked whether it is there.
+    Vanished {
+        /// Its number.
+        peer: PeerId,
+    },
+    /// A user, or one device, was revoked.
+    Revoked {
+        /// Who.
+        user: UserId,
+        /// Which device; without it all.
+        device: Option<DeviceName>,
     },
     /// A device's control link is gone.
     LoggedOut {

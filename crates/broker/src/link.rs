@@ -1,13 +1,16 @@
 //! The connections that peers hold to the broker, and what their arrival proves.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use simopen_packet::{Syn, Timestamp};
-use simopen_protocol::control::KeyFingerprint;
-use simopen_protocol::identity::{PeerId, UserId};
+use simopen_protocol::control::{ErrorName, Head, KeyFingerprint, Reachable, Request, ShareId};
+use simopen_protocol::identity::{DeviceName, PeerId, SessionId, UserId};
 use simopen_protocol::token::Token;
+
+use crate::deadline::Key;
+use crate::listing::Listing;
 
 /// One accepted connection, as the server counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +59,10 @@ pub(crate) struct Link {
     pub(crate) origin: LinkOrigin,
     pub(crate) path: PathEstimate,
     pub(crate) kind: LinkKind,
+    /// What is held back because somebody at its source guesses.
+    pub(crate) held: Option<Held>,
+    /// How many of its requests wait for the store.
+    pub(crate) waiting: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,18 +70,60 @@ pub(crate) enum LinkKind {
     Fresh,
     Control(PeerId),
     Probe,
+    /// It is about to be closed, and nothing on it counts any more.
+    Ended,
+}
+
+/// Held back on a link until its moment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Held {
+    pub(crate) due: Key,
+    pub(crate) what: HeldBack,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum HeldBack {
+    /// It is judged then.
+    Request(Request),
+    /// It was judged, and the answer is sent then.
+    Refusal(Head, ErrorName),
 }
 
 /// One logged-in device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Peer {
     pub(crate) user: UserId,
+    /// What its user calls it, where it joined.
+    pub(crate) device: Option<DeviceName>,
+    pub(crate) reachable: Reachable,
     pub(crate) link: LinkId,
     pub(crate) probe_secret: Token,
+    pub(crate) since: Timestamp,
+    /// When anything came from it last.
+    pub(crate) heard: Timestamp,
+    pub(crate) watch: Watch,
+    /// When its silence is looked at next.
+    pub(crate) silence: Option<Key>,
+    /// The open sessions with it on either side.
+    pub(crate) sessions: BTreeSet<SessionId>,
+    /// How many of them it asked for.
+    pub(crate) asked_for: usize,
+    pub(crate) shares: BTreeSet<ShareId>,
+    /// How far it has been told what there was at its login.
+    pub(crate) listing: Option<Listing>,
     /// Counts logins: the newest device of a user is the one that is asked.
     pub(crate) login: u64,
     /// Proven endpoints by the peer's local port.
     pub(crate) proofs: BTreeMap<u16, Proof>,
+}
+
+/// What the broker thinks of a peer's silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Watch {
+    /// Nothing.
+    Listening,
+    /// It was asked whether it is there.
+    Verifying,
 }
 
 /// The most endpoints that one peer has proven at a time.

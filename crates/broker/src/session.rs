@@ -7,7 +7,9 @@ use simopen_protocol::control::{Head, OutcomeState};
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::PeerId;
 use simopen_protocol::technique::Technique;
+use simopen_protocol::token::Token;
 
+use crate::deadline::Key;
 use crate::link::Proof;
 
 /// Which side of a session.
@@ -42,6 +44,26 @@ pub(crate) struct Session {
     /// `None` until the responder has accepted.
     pub(crate) responder: Option<PartyState>,
     pub(crate) asked: PeerId,
+    /// Where the two meet at a relay: their values.
+    pub(crate) meeting: Option<Meeting>,
+    /// When it has lived for long enough.
+    pub(crate) expiry: Option<Key>,
+    /// The forged packets that are due, towards the originator and the responder.
+    pub(crate) departures: [Option<Key>; 2],
+}
+
+/// The two values of a session by a relay, as the originator and the responder present them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Meeting {
+    pub(crate) values: [Token; 2],
+    /// Whether the relay knows them: nobody is told of them before.
+    pub(crate) state: MeetingState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum MeetingState {
+    Asked,
+    Open,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,6 +121,27 @@ impl Session {
 
     pub(crate) fn endpoint(&self, party: Party) -> Option<SocketAddr> {
         self.state(party).map(|state| state.proof.endpoint)
+    }
+
+    /// Whether the two sides may know of it: a meeting is hidden until the relay knows it too.
+    pub(crate) fn is_open(&self) -> bool {
+        self.meeting.as_ref().is_none_or(|meeting| meeting.state == MeetingState::Open)
+    }
+
+    pub(crate) const fn departure_mut(&mut self, towards: Party) -> &mut Option<Key> {
+        let [originator, responder] = &mut self.departures;
+        match towards {
+            Party::Originator => originator,
+            Party::Responder => responder,
+        }
+    }
+
+    pub(crate) fn is_confirmed(&self) -> bool {
+        let confirmed = |party| {
+            let outcome = self.state(party).and_then(|state| state.outcome);
+            outcome == Some(OutcomeState::Confirmed)
+        };
+        confirmed(Party::Originator) || confirmed(Party::Responder)
     }
 
     pub(crate) fn both_syns_known(&self) -> bool {

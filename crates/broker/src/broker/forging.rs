@@ -9,6 +9,7 @@ use simopen_protocol::technique::Technique;
 use super::Broker;
 use crate::arrival;
 use crate::consent::{self, Forging, Standing, Violation};
+use crate::deadline::Due;
 use crate::event::What;
 use crate::forge::{self, ConsentRecord};
 use crate::session::{Party, Session};
@@ -35,9 +36,7 @@ impl Broker {
         if observation > 1 {
             // Where the first packet is still held back, it answers this report too: a repeat that
             // overtook it would come too early.
-            if !self.departures.values().any(|due| *due == (id, by)) {
-                self.schedule(now, id, by);
-            }
+            self.schedule(now, id, by);
         } else {
             let both = arrival::departures(owner, now, originator, responder, &self.config.arrival);
             self.schedule(both.responder, id, Party::Responder);
@@ -46,13 +45,22 @@ impl Broker {
         self.handle_timeout(now);
     }
 
-    fn schedule(&mut self, at: Timestamp, session: SessionId, towards: Party) {
-        self.counter += 1;
-        self.departures.insert((at, self.counter), (session, towards));
+    /// Where a packet is held back already, it is that one that leaves.
+    fn schedule(&mut self, at: Timestamp, id: SessionId, towards: Party) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let departure = session.departure_mut(towards);
+            if departure.is_none() {
+                *departure = Some(self.deadlines.insert(at, Due::Departure(id, towards)));
+            }
+        }
     }
 
     /// The moment has come: judge, write, send.
     pub(super) fn depart(&mut self, id: SessionId, towards: Party, now: Timestamp) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        *session.departure_mut(towards) = None;
         let Some(session) = self.sessions.get(&id) else {
             return;
         };

@@ -160,7 +160,7 @@ impl Directory {
     fn remove_user(&mut self, user: &UserId) {
         self.strip(user);
         self.devices.retain(|_, device| device.user != *user);
-        self.names.retain(|(owner, _), _| owner != user);
+        self.names.remove(user);
         self.users.remove(user);
     }
 
@@ -210,15 +210,16 @@ impl Directory {
 
     fn put_device(&mut self, device: Device) {
         let key = device.fingerprint();
-        let name = (device.user.clone(), device.name.clone());
-        let is_taken = self.names.get(&name).is_some_and(|holder| *holder != key);
+        let holder = self.device_called(&device.user, &device.name);
+        let is_taken = holder.is_some_and(|holder| holder.key != device.key);
         let is_homeless = device.kind == DeviceKind::Peer && !self.users.contains_key(&device.user);
         if is_homeless || (is_taken && device.standing == Standing::Good) {
             return;
         }
         self.revoke_device(&key);
         if device.standing == Standing::Good {
-            self.names.insert(name, key);
+            let names = self.names.entry(device.user.clone()).or_default();
+            names.insert(device.name.clone(), key);
         }
         self.devices.insert(key, device);
     }
@@ -227,9 +228,15 @@ impl Directory {
         let Some(device) = self.devices.get_mut(key) else {
             return;
         };
-        if device.standing == Standing::Good {
-            device.standing = Standing::Revoked;
-            self.names.remove(&(device.user.clone(), device.name.clone()));
+        if device.standing == Standing::Revoked {
+            return;
+        }
+        device.standing = Standing::Revoked;
+        if let Some(names) = self.names.get_mut(&device.user) {
+            names.remove(&device.name);
+            if names.is_empty() {
+                self.names.remove(&device.user);
+            }
         }
     }
 

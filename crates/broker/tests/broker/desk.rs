@@ -192,6 +192,20 @@ impl Desk {
         self.response(link, id)
     }
 
+    /// Makes a request, and waits for an answer that is held back.
+    pub(crate) fn ask_patiently(
+        &mut self,
+        link: LinkId,
+        action: Action,
+    ) -> Result<Reply, ErrorName> {
+        if let Some(answer) = self.ask(link, action) {
+            return answer;
+        }
+        let id = TransactionId(self.transaction);
+        self.pass(Duration::from_secs(20));
+        self.response(link, id).expect("an answer")
+    }
+
     /// Takes the response to a request out of the inbox.
     pub(crate) fn response(
         &mut self,
@@ -248,6 +262,8 @@ impl Desk {
     pub(crate) fn member(&mut self, name: &str, local: &str, public: &str) -> Member {
         let link = self.link_from(SocketAddr::new(endpoint(public).ip(), 30_000));
         let logged_in = self.log_in(name, link).unwrap();
+        // What there was.
+        self.notifications(link);
         Member {
             link,
             peer: logged_in.peer,

@@ -41,7 +41,7 @@ fn a_wrong_secret_and_an_unknown_user_are_refused_alike() {
             reachable: Reachable::Yes,
         },
     ] {
-        let answer = desk.ask(link, Action::Login(login)).unwrap();
+        let answer = desk.ask_patiently(link, Action::Login(login));
         assert_eq!(word(answer), "not-authenticated");
     }
     assert!(!desk.broker.is_logged_in(link));
