@@ -1,2 +1,9 @@
-//! Placeholder.
+//! What the benches of the services and the tests of what they survive share: a broker with joined
+//! devices, their clients, attackers in processes of their own, and latencies.
 #![forbid(unsafe_code)]
+
+pub mod attack;
+pub mod client;
+pub mod latency;
+pub mod memory;
+pub mod stand;

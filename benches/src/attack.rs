@@ -1,0 +1,170 @@
+//! Attackers, each a process of its own, so that descriptors and time are theirs.
+//!
+//! The program that starts them becomes them: it calls [`be_attacker`] first.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::client::dial;
+
+/// By this argument a program knows that it is to be an attacker.
+const ATTACK: &str = "attack";
+
+/// The one line that an attacker says: it is at it.
+const READY: &str = "ready";
+
+/// How a connection begins that never says enough: a TLS record whose handshake never ends.
+const HANDSHAKE: [u8; 5] = [0x16, 3, 1, 2, 0];
+
+/// What an attacker does. May grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Attack {
+    /// Keeps connections open, and sends one byte a second on each. One that is closed comes again.
+    SlowBytes,
+    /// Opens connections and says nothing. One that is closed comes again.
+    Silent,
+}
+
+impl Attack {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SlowBytes => "slow-bytes",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// An attack that goes on until this is dropped.
+#[derive(Debug)]
+pub struct Attacker(Child);
+
+impl Attacker {
+    /// Starts it, and waits until it has opened all its connections once.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn start(attack: Attack, at: SocketAddr, connections: usize) -> io::Result<Self> {
+        let mut child = Command::new("/proc/self/exe")
+            .args([ATTACK, attack.name(), &at.to_string(), &connections.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let output = child.stdout.take();
+        let attacker = Self(child);
+        let mut line = String::new();
+        if let Some(output) = output {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        if line.trim() == READY {
+            Ok(attacker)
+        } else {
+            Err(io::Error::other(format!("the attacker said {line:?}")))
+        }
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        // It may have ended, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Becomes an attacker, where the arguments say so; does not return then before the attack is over.
+#[must_use]
+pub fn be_attacker(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    let arguments: Vec<String> =
+        arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let [first, name, at, connections] = arguments.as_slice() else {
+        return None;
+    };
+    if first != ATTACK {
+        return None;
+    }
+    let attack = [Attack::SlowBytes, Attack::Silent].into_iter().find(|it| it.name() == name)?;
+    let (at, connections) = (at.parse().ok()?, connections.parse().ok()?);
+    take_all_descriptors();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(go_on(attack, at, connections));
+    Some(ExitCode::SUCCESS)
+}
+
+/// Lets this process open as many descriptors as it may without asking anybody, and says how many
+/// that are.
+pub fn take_all_descriptors() -> u64 {
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 0;
+    };
+    // Up to the hard limit nobody is asked.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    hard
+}
+
+/// Until standard input ends.
+async fn go_on(attack: Attack, at: SocketAddr, connections: usize) {
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    for number in 0..connections {
+        // Spread over a second, as clocks are.
+        let offset = Duration::from_micros(1_000_000 * number as u64 / connections as u64);
+        tokio::spawn(connection(attack, at, offset, &OPENED));
+    }
+    let mut often = interval_at(Instant::now(), Duration::from_millis(10));
+    while OPENED.load(Ordering::Relaxed) < connections as u64 {
+        often.tick().await;
+    }
+    println!("{READY}");
+    let _ = io::stdout().flush();
+    // It is a pipe that ends with whoever started this.
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
+}
+
+async fn connection(attack: Attack, at: SocketAddr, offset: Duration, opened: &AtomicU64) {
+    let mut seconds = interval_at(Instant::now() + offset, Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_first = true;
+    loop {
+        seconds.tick().await;
+        let Ok(mut stream) = dial(at, None).await else {
+            continue;
+        };
+        if is_first {
+            is_first = false;
+            opened.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut sent = 0;
+        let mut answer = [0];
+        loop {
+            tokio::select! {
+                read = stream.read(&mut answer) => match read {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                },
+                _ = seconds.tick() => {
+                    if attack == Attack::SlowBytes {
+                        let byte = HANDSHAKE.get(sent).copied().unwrap_or_default();
+                        sent += 1;
+                        if stream.write_all(&[byte]).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A broker whose users have joined with a device each.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use simopen_broker::directory::{Change, Device, DeviceKind, Directory, Standing};
+use simopen_device::socket::listener_saving_syn;
+use simopen_peer::{Credentials, DeviceKey};
+use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, UserId};
+use simopen_server::authority::{Authority, Subject};
+use simopen_server::broker::{Builder, Desk};
+use simopen_server::wall_clock::WallClock;
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+/// The one community of all users.
+pub const COMMUNITY: &str = "friends";
+
+/// The device of each user.
+pub const DEVICE: &str = "laptop";
+
+/// A running broker, on a thread of its own, and who may log in. It is stopped when this is dropped.
+pub struct Stand {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whom to ask about it.
+    pub desk: Desk,
+    /// What each user's device shows.
+    pub devices: Vec<Credentials>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stand {
+    /// Starts a broker on loopback for so many users, as `but` wants it.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting.
+    pub fn start(
+        users: usize,
+        but: impl FnOnce(Builder) -> Builder + Send + 'static,
+    ) -> Result<Self, Failure> {
+        Prepared::new(users)?.start(but)
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // A thread that panicked has stopped all the same.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// What keeps a broker from starting.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Users and devices of a broker that does not run yet.
+#[derive(Clone)]
+pub struct Prepared {
+    /// Who signs.
+    pub authority: Authority,
+    /// What the broker knows.
+    pub directory: Directory,
+    /// What each user's device shows.
+    pub devices: Vec<Credentials>,
+}
+
+impl Prepared {
+    /// So many users `u0`, `u1`, …, all friends.
+    ///
+    /// # Errors
+    ///
+    /// Where keys cannot be made.
+    pub fn new(users: usize) -> Result<Self, Failure> {
+        let now = WallClock::default().seconds();
+        let authority = Authority::ephemeral(now)?;
+        let (name, device) = (BrokerName::new("stand")?, DeviceName::new(DEVICE)?);
+        let community = CommunityName::new(COMMUNITY)?;
+        let mut directory = Directory::default();
+        let mut devices = Vec::new();
+        for number in 0..users {
+            let user = UserId::new(&format!("u{number}"))?;
+            let key = DeviceKey::generate()?;
+            let public = key.public()?;
+            let subject = Subject { user: &user, device: &device, key: &public };
+            let certificate = authority.issue_device(subject, now)?;
+            directory.apply(&Change::User { user: user.clone(), secret: None });
+            let member = Change::Member { community: community.clone(), user: user.clone() };
+            directory.apply(&member);
+            directory.apply(&Change::Device(Device {
+                user: user.clone(),
+                name: device.clone(),
+                key: public,
+                kind: DeviceKind::Peer,
+                joined: now,
+                invited_by: None,
+                standing: Standing::Good,
+            }));
+            devices.push(Credentials {
+                broker: name.clone(),
+                user,
+                device: device.clone(),
+                authority: authority.certificate(),
+                certificate,
+                key,
+            });
+        }
+        Ok(Self { authority, directory, devices })
+    }
+
+    /// Starts their broker on loopback, as `but` wants it.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting.
+    pub fn start(
+        self,
+        but: impl FnOnce(Builder) -> Builder + Send + 'static,
+    ) -> Result<Stand, Failure> {
+        let listener = listener_saving_syn("127.0.0.1:0".parse()?)?;
+        let builder = Builder::new(self.directory).authority(self.authority).listen(listener);
+        let (ready, started) = mpsc::sync_channel(1);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = move || -> Result<(), Failure> {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let broker = but(builder).start()?;
+                // Whoever starts it waits below.
+                let _ = ready.send((broker.local_addr(), broker.desk()));
+                let _ = stopped.await;
+                broker.stop().await;
+                Ok(())
+            })
+        };
+        let thread = thread::Builder::new().name("broker".to_owned()).spawn(move || {
+            if let Err(error) = serve() {
+                eprintln!("the broker did not start: {error}");
+            }
+        })?;
+        let (address, desk) = started.recv()?;
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Stand { address, desk, devices: self.devices, stop, thread })
+    }
+}
