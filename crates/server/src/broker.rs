@@ -4,9 +4,9 @@ mod actor;
 mod handle;
 mod limits;
 mod link;
-mod newcomers;
 mod opening;
 mod outbox;
+mod pairings;
 mod refusals;
 mod sending;
 mod signing;
@@ -19,27 +19,29 @@ use std::time::Duration;
 
 use simopen_broker::consent::ConsentPolicy;
 use simopen_broker::directory::Directory;
-use simopen_broker::{Broker, BrokerConfig, Event, Forging, Gauges, Limits, PairingOrder, Stats};
+use simopen_broker::{Broker, BrokerConfig, Event, Forging, Gauges, Limits, Stats};
 use simopen_device::clock::Clock;
 use simopen_device::raw::RawSender;
 use simopen_packet::Entropy;
 use simopen_protocol::address::HostPort;
-use simopen_protocol::identity::{BrokerName, SessionId};
-use tokio::net::TcpListener;
+use simopen_protocol::identity::BrokerName;
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
 use self::actor::{Actor, Inputs};
 pub use self::handle::{Desk, Handle};
 pub use self::limits::ServiceLimits;
-use self::newcomers::Newcomers;
 use self::outbox::Budget;
+use self::pairings::Here;
+pub use self::pairings::{PairingAnswer, Pairings};
 pub use self::refusals::Refusal;
 use self::refusals::Refusals;
 use self::sending::{ForgersDesk, Sending};
 use crate::authority::Authority;
 use crate::error::ServerError;
 use crate::forger::{self, Forger};
+use crate::front::{self, ClearText, Front, SynReader};
+use crate::relay;
 use crate::store::{Keeper, Store};
 use crate::tls::Tls;
 use crate::wall_clock::WallClock;
@@ -50,35 +52,6 @@ const QUEUE: usize = 1024;
 /// Receives each event, in order, in the broker's task: it must not block.
 pub type Observer = Box<dyn FnMut(&Event) + Send>;
 
-/// Where pairs are joined. What came of an order is told by the sender that
-/// [`Builder::pairings`] hands over.
-pub trait Pairings: Send {
-    /// Begins to do it; it must not block.
-    fn order(&mut self, order: PairingOrder);
-}
-
-/// What a relay has to say. May grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PairingAnswer {
-    /// It knows the two values.
-    Opened(SessionId),
-    /// It does not take them, or cannot be asked.
-    Failed(SessionId),
-    /// The pair is no more.
-    Ended(SessionId),
-}
-
-/// Whether a control link may come in clear text, although the broker has an authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClearText {
-    /// No.
-    #[default]
-    Refused,
-    /// Yes: for links that do not leave the machine.
-    Taken,
-}
-
 /// Figures since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Figures {
@@ -88,6 +61,8 @@ pub struct Figures {
     pub gauges: Gauges,
     /// What the service refused before the broker heard of it.
     pub refused: std::collections::BTreeMap<Refusal, u64>,
+    /// What happened at its listeners.
+    pub front: front::Stats,
     /// What the forger refused: proofs and packets.
     pub not_forged: std::collections::BTreeMap<forger::Refusal, u64>,
 }
@@ -95,10 +70,8 @@ pub struct Figures {
 /// What the tasks of one broker share.
 struct Service {
     tls: Option<Tls>,
-    clear_text: ClearText,
     wall: WallClock,
     limits: ServiceLimits,
-    newcomers: Newcomers,
     budget: Arc<Budget>,
     refusals: Refusals,
     forger: Option<ForgersDesk>,
@@ -122,6 +95,7 @@ pub struct Builder {
     entropy: Option<Entropy>,
     observer: Option<Observer>,
     pairings: Option<(Box<dyn Pairings>, mpsc::UnboundedReceiver<PairingAnswer>)>,
+    relay: Option<relay::Handle>,
     forger: Option<Forger>,
     span: Span,
 }
@@ -143,6 +117,7 @@ impl Builder {
             entropy: None,
             observer: None,
             pairings: None,
+            relay: None,
             forger: None,
             span: Span::none(),
         }
@@ -217,7 +192,7 @@ impl Builder {
 
     /// How much the links may take.
     #[must_use]
-    pub const fn service_limits(mut self, limits: ServiceLimits) -> Self {
+    pub fn service_limits(mut self, limits: ServiceLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -227,6 +202,15 @@ impl Builder {
     pub fn config(mut self, config: BrokerConfig) -> Self {
         self.config = config;
         self
+    }
+
+    /// A relay in this process, which gets what comes for it at the listeners; where peers reach it.
+    #[must_use]
+    pub fn relay(self, addresses: Vec<HostPort>, relay: relay::Handle) -> Self {
+        let (pairings, answers) = Here::new(relay.clone());
+        let mut builder = self.pairings(addresses, Box::new(pairings), answers);
+        builder.relay = Some(relay);
+        builder
     }
 
     /// A relay of any kind: where peers reach it, who is given the orders, and where the answers
@@ -305,25 +289,27 @@ impl Builder {
         let tls = authority.map(|authority| Tls::new(authority, self.wall.clone())).transpose()?;
         let service = Arc::new(Service {
             tls,
-            clear_text: self.clear_text,
             wall: self.wall,
-            limits: self.limits,
-            newcomers: Newcomers::new(self.limits.newcomers, self.limits.newcomer_deadline),
+            limits: self.limits.clone(),
             budget: Arc::new(Budget::new(self.limits.waiting_of_link, self.limits.waiting)),
             refusals: Refusals::default(),
             forger: self.forger.take().map(ForgersDesk::new),
             span: self.span,
         });
         let (sender, arrivals) = mpsc::channel(QUEUE);
-        let mut locals = Vec::new();
-        let mut acceptors = Vec::new();
-        for listener in self.listeners {
-            listener.set_nonblocking(true).map_err(ServerError::Listener)?;
-            locals.push(listener.local_addr().map_err(ServerError::Listener)?);
-            let listener = TcpListener::from_std(listener).map_err(ServerError::Listener)?;
-            let accept = opening::accept(listener, Arc::clone(&service), sender.clone());
-            acceptors.push(tokio::spawn(accept.instrument(service.span.clone())));
-        }
+        let (front, control) = Front::new()
+            .limits(self.limits.front)
+            .clear_text(if service.tls.is_some() { self.clear_text } else { ClearText::Taken })
+            .syn_reader(if service.forger.is_some() { SynReader::Later } else { SynReader::Front })
+            .control();
+        let front = match &self.relay {
+            Some(relay) => front.relay(relay.clone()),
+            None => front,
+        };
+        let front = front.start(self.listeners).map_err(ServerError::Listener)?;
+        let front = Arc::new(front);
+        let take = opening::take(control, Arc::clone(&service), sender.clone());
+        tokio::spawn(take.instrument(service.span.clone()));
         let mut machine = Broker::new(self.config, self.directory, entropy);
         machine.handle_wall_clock(service.wall.seconds(), self.clock.now());
         let (commands, commanded) = mpsc::channel(16);
@@ -337,11 +323,12 @@ impl Builder {
             keeper,
             pairings,
             sender,
+            front: Arc::downgrade(&front),
             desk: actor::Desk::default(),
         };
         let inputs = Inputs { commands: commanded, arrivals, kept, pairings: answers };
         let task = tokio::spawn(actor.run(inputs).instrument(span));
-        Ok(Handle::new(locals, commands, acceptors, task))
+        Ok(Handle::new(front, self.relay, commands, task))
     }
 
     /// Reads the store, and starts the thread that writes it.

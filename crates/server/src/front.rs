@@ -52,6 +52,16 @@ pub enum ClearText {
     Taken,
 }
 
+/// Who reads the SYN of a connection, which the kernel gives once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SynReader {
+    /// The front.
+    #[default]
+    Front,
+    /// Somebody who is shown the connection later: a forger.
+    Later,
+}
+
 /// How much a front keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -105,6 +115,8 @@ pub struct Stats {
     pub accept_failed: u64,
     /// Newcomers that others took the place of.
     pub crowded: u64,
+    /// Newcomers whose time was over.
+    pub late: u64,
     /// First bytes that begin nothing that is taken here.
     pub not_understood: u64,
     /// HTTP requests that lead nowhere.
@@ -150,6 +162,7 @@ fn count(counter: &AtomicU64) {
 pub struct Front {
     limits: Limits,
     clear: ClearText,
+    syn_reader: SynReader,
     relay: Option<relay::Handle>,
     control: Option<mpsc::Sender<Incoming>>,
 }
@@ -172,6 +185,13 @@ impl Front {
     #[must_use]
     pub const fn clear_text(mut self, clear: ClearText) -> Self {
         self.clear = clear;
+        self
+    }
+
+    /// Who reads the SYNs of control connections.
+    #[must_use]
+    pub const fn syn_reader(mut self, reader: SynReader) -> Self {
+        self.syn_reader = reader;
         self
     }
 
@@ -201,6 +221,7 @@ impl Front {
             newcomers,
             carriers: Carriers::new(self.limits.carriers),
             clear: self.clear,
+            syn_reader: self.syn_reader,
             relay: self.relay,
             control: self.control,
             counters: Counters::default(),
@@ -223,6 +244,7 @@ struct Shared {
     newcomers: Newcomers,
     carriers: Carriers,
     clear: ClearText,
+    syn_reader: SynReader,
     relay: Option<relay::Handle>,
     control: Option<mpsc::Sender<Incoming>>,
     counters: Counters,
@@ -252,6 +274,7 @@ impl Handle {
             accepted: read(&counters.accepted),
             accept_failed: read(&counters.accept_failed),
             crowded: self.shared.newcomers.crowded(),
+            late: self.shared.newcomers.late(),
             not_understood: read(&counters.not_understood),
             not_found: read(&counters.not_found),
             newcomers: self.shared.newcomers.len() as u64,

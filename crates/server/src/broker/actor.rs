@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use simopen_broker::directory::{DeviceKind, RELAY};
 use simopen_broker::{
@@ -24,6 +24,7 @@ use super::refusals::Refusal;
 use super::sending::{ForgersDesk, Sending};
 use super::signing::{Named, Unsigned, wants_certificate};
 use super::{Figures, Observer, PairingAnswer, Pairings, Service};
+use crate::front;
 use crate::store::Keeper;
 use crate::tls::Renewal;
 
@@ -81,6 +82,8 @@ pub(super) struct Actor {
     pub(super) keeper: Option<Keeper>,
     pub(super) pairings: Option<Box<dyn Pairings>>,
     pub(super) sender: mpsc::Sender<Arrival>,
+    /// The handle holds it.
+    pub(super) front: Weak<front::Handle>,
     pub(super) desk: Desk,
 }
 
@@ -156,6 +159,7 @@ impl Actor {
             stats: self.machine.stats().clone(),
             gauges: self.machine.gauges(),
             refused: self.service.refusals.counted(),
+            front: self.front.upgrade().map(|front| front.stats()).unwrap_or_default(),
             not_forged: self.service.forger.as_ref().map(ForgersDesk::refused).unwrap_or_default(),
         }
     }

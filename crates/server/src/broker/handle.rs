@@ -1,6 +1,7 @@
 //! A running broker, as the program that embeds it holds it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use simopen_broker::{AdminError, AdminReply, AdminRequest, Stats};
@@ -10,25 +11,27 @@ use tokio::time::timeout;
 
 use super::Figures;
 use super::actor::Command;
+use crate::front;
+use crate::relay;
 
-/// A running broker. Dropping it leaves the broker running; [`Handle::drain`] or [`Handle::stop`]
-/// ends it.
+/// A running broker. Dropping it stops accepting, and leaves links alone; [`Handle::drain`] or
+/// [`Handle::stop`] ends it.
 #[derive(Debug)]
 pub struct Handle {
-    locals: Vec<SocketAddr>,
+    front: Arc<front::Handle>,
+    relay: Option<relay::Handle>,
     commands: mpsc::Sender<Command>,
-    acceptors: Vec<JoinHandle<()>>,
     task: JoinHandle<()>,
 }
 
 impl Handle {
     pub(super) const fn new(
-        locals: Vec<SocketAddr>,
+        front: Arc<front::Handle>,
+        relay: Option<relay::Handle>,
         commands: mpsc::Sender<Command>,
-        acceptors: Vec<JoinHandle<()>>,
         task: JoinHandle<()>,
     ) -> Self {
-        Self { locals, commands, acceptors, task }
+        Self { front, relay, commands, task }
     }
 
     /// Where it listens first.
@@ -38,13 +41,13 @@ impl Handle {
     /// Never: a broker does not start without a listener.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.locals[0]
+        self.front.local_addrs()[0]
     }
 
     /// Where it listens.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.locals
+        self.front.local_addrs()
     }
 
     /// For questions from other tasks, as long as it runs.
@@ -59,34 +62,44 @@ impl Handle {
     }
 
     /// Tells everybody to come again, lets nobody new in, and closes all links when those who want
-    /// to have gone, at the latest after `within`.
+    /// to have gone, at the latest after `within`. Pairs at a relay in this process have as long.
     pub async fn drain(self, within: Duration) {
-        self.stop_accepting().await;
-        let (reply, told) = oneshot::channel();
-        if self.commands.send(Command::Restart(within, reply)).await.is_ok() && told.await.is_ok() {
-            // Whoever is still there then is closed.
-            let _ = timeout(within, self.desk().emptied()).await;
+        let Self { front, relay, commands, task } = self;
+        let desk = Desk { commands };
+        // The actor has no hold on it but for a moment.
+        if let Some(front) = Arc::into_inner(front) {
+            front.stop().await;
         }
-        self.end().await;
+        let pairs = async {
+            if let Some(relay) = &relay {
+                relay.drain(within).await;
+            }
+        };
+        let links = async {
+            if desk.restart(within).await {
+                // Whoever is still there then is closed.
+                let _ = timeout(within, desk.emptied()).await;
+            }
+        };
+        tokio::join!(pairs, links);
+        end(desk, task).await;
     }
 
     /// Closes all links and waits until that is done.
     pub async fn stop(self) {
-        self.stop_accepting().await;
-        self.end().await;
-    }
-
-    async fn stop_accepting(&self) {
-        for acceptor in &self.acceptors {
-            acceptor.abort();
+        let Self { front, relay, commands, task } = self;
+        drop(front);
+        if let Some(relay) = &relay {
+            relay.drain(Duration::ZERO).await;
         }
+        end(Desk { commands }, task).await;
     }
+}
 
-    async fn end(self) {
-        // Either it takes the command or it has ended already.
-        let _ = self.commands.send(Command::Stop).await;
-        let _ = self.task.await;
-    }
+async fn end(desk: Desk, task: JoinHandle<()>) {
+    // Either it takes the command or it has ended already.
+    let _ = desk.commands.send(Command::Stop).await;
+    let _ = task.await;
 }
 
 /// Asks a running broker. Clones ask the same one.
@@ -108,6 +121,12 @@ impl Desk {
         let (reply, receiver) = oneshot::channel();
         self.commands.send(Command::Admin(request, reply)).await.ok()?;
         receiver.await.ok()
+    }
+
+    /// Tells everybody to come again.
+    async fn restart(&self, within: Duration) -> bool {
+        let (reply, told) = oneshot::channel();
+        self.commands.send(Command::Restart(within, reply)).await.is_ok() && told.await.is_ok()
     }
 
     /// When the last link is gone, or the broker has ended.

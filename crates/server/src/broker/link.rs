@@ -25,12 +25,12 @@ use tokio::time::{Sleep, sleep};
 
 use super::Service;
 use super::actor::Arrival;
-use super::newcomers::{Expelled, Newcomer};
 use super::outbox::{Course, Outbox, Outgoing};
 use super::refusals::Refusal;
 use super::signing::{Named, Unsigned};
 use super::wire::Wire;
 use crate::authority::is_device_key;
+use crate::front::Newcomer;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 4096;
@@ -46,7 +46,8 @@ pub(super) struct Link {
     outbox: Arc<Outbox>,
     service: Arc<Service>,
     decoder: Decoder,
-    newcomer: Option<Newcomer>,
+    /// Holds its seat until it has shown who it is; over when it has to go.
+    newcomer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Whether anything is read from it.
     listens: bool,
     writing: Option<Writing>,
@@ -84,7 +85,7 @@ impl Link {
         wire: Wire,
         outbox: Arc<Outbox>,
         service: Arc<Service>,
-        newcomer: Newcomer,
+        mut newcomer: Newcomer,
     ) -> Self {
         Self {
             id,
@@ -92,7 +93,7 @@ impl Link {
             outbox,
             service,
             decoder: Decoder::new(frame::BEFORE_LOGIN),
-            newcomer: Some(newcomer),
+            newcomer: Some(Box::pin(async move { newcomer.dismissed().await })),
             listens: true,
             writing: None,
             wants_flush: false,
@@ -176,14 +177,8 @@ impl Link {
         if !is_newcomer {
             self.newcomer = None;
         }
-        let Some(newcomer) = &mut self.newcomer else {
-            return false;
-        };
-        let Poll::Ready(why) = Pin::new(newcomer).poll(context) else {
-            return false;
-        };
-        self.service.refusals.count(why.into());
-        true
+        // The front counts those that have to go.
+        self.newcomer.as_mut().is_some_and(|newcomer| newcomer.as_mut().poll(context).is_ready())
     }
 
     /// Writes what waits. Ready with nothing where all of it is on its way.
@@ -296,7 +291,7 @@ impl Link {
     }
 
     /// Where there is a forger, it is the one that reads the connection's SYN.
-    async fn proven(&self, arrival: &Arrival) -> Option<Arrival> {
+    async fn proven(&mut self, arrival: &Arrival) -> Option<Arrival> {
         let (Arrival::Request { link, request, .. }, Some(desk)) = (arrival, &self.service.forger)
         else {
             return None;
@@ -306,11 +301,9 @@ impl Link {
     }
 
     fn path(&self) -> PathEstimate {
-        let measured = tcp_info(self.wire.socket());
-        measured.map_or_else(
-            |_| PathEstimate::default(),
-            |info| PathEstimate { round_trip: info.min_rtt },
-        )
+        let measured = self.wire.socket().and_then(|socket| tcp_info(socket).ok());
+        measured
+            .map_or_else(PathEstimate::default, |info| PathEstimate { round_trip: info.min_rtt })
     }
 }
 
@@ -320,13 +313,4 @@ pub(super) fn encode(message: &Message) -> Arc<[u8]> {
     let mut wire = Vec::with_capacity(body.len() + 4);
     frame::encode(&body, &mut wire);
     wire.into()
-}
-
-impl From<Expelled> for Refusal {
-    fn from(why: Expelled) -> Self {
-        match why {
-            Expelled::TooSlow => Self::NewcomerTooSlow,
-            Expelled::Crowded => Self::NewcomerCrowded,
-        }
-    }
 }

@@ -7,18 +7,10 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Accepting failed: descriptors or memory are used up.
-    AcceptFailed,
     /// There are as many links as are allowed.
     TooManyLinks,
-    /// A connection did not show who it is in time.
-    NewcomerTooSlow,
-    /// A connection had not shown who it is when others came.
-    NewcomerCrowded,
-    /// A connection began with none of what is spoken here.
+    /// A connection began with TLS, and this broker has no certificate.
     UnknownOpening,
-    /// A link in clear text, where those are not allowed.
-    ClearText,
     /// A client certificate that has run out.
     CertificateExpired,
     /// A client certificate of another authority, or a damaged one.
@@ -42,12 +34,8 @@ impl Refusal {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::AcceptFailed => "accept-failed",
             Self::TooManyLinks => "too-many-links",
-            Self::NewcomerTooSlow => "newcomer-too-slow",
-            Self::NewcomerCrowded => "newcomer-crowded",
             Self::UnknownOpening => "unknown-opening",
-            Self::ClearText => "clear-text",
             Self::CertificateExpired => "certificate-expired",
             Self::CertificateForeign => "certificate-foreign",
             Self::TlsFailed => "tls-failed",

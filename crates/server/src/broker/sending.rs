@@ -30,13 +30,13 @@ impl ForgersDesk {
     pub(super) async fn evidence(
         &self,
         request: &Request,
-        stream: &TcpStream,
+        stream: Option<&TcpStream>,
     ) -> Option<(Syn, OwnedFd)> {
         use std::os::fd::AsFd;
         let Action::Probe(probe) = &request.action else {
             return None;
         };
-        let claimed = probe.sequence?;
+        let (claimed, stream) = (probe.sequence?, stream?);
         // Where descriptors are used up, the endpoint is observed and not proven.
         let socket = stream.as_fd().try_clone_to_owned().ok()?;
         let shown = socket.try_clone().ok()?;

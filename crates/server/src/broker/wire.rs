@@ -8,18 +8,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::front::Carried;
+
 /// An accepted connection.
 pub(super) enum Wire {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Clear(Carried),
+    Tls(Box<TlsStream<Carried>>),
 }
 
 impl Wire {
-    /// The socket below.
-    pub(super) fn socket(&self) -> &TcpStream {
+    /// The socket below, where bytes go straight through one.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
         match self {
-            Self::Clear(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Clear(stream) => stream.tcp(),
+            Self::Tls(stream) => stream.get_ref().0.tcp(),
         }
     }
 }

@@ -24,6 +24,7 @@ struct Seats {
     next: u64,
     taken: BTreeMap<u64, oneshot::Sender<()>>,
     crowded: u64,
+    late: u64,
 }
 
 /// A seat among those who have not shown who they are. Dropping it says that they have.
@@ -46,6 +47,7 @@ pub(super) struct Dismissal {
     accepted: Instant,
     until: Instant,
     word: oneshot::Receiver<()>,
+    table: Arc<Table>,
 }
 
 impl Newcomers {
@@ -67,7 +69,8 @@ impl Newcomers {
         drop(seats);
         let until = accepted + self.0.time;
         let seat = Seat { number, table: Arc::clone(&self.0) };
-        Newcomer { seat, dismissal: Dismissal { accepted, until, word } }
+        let table = Arc::clone(&self.0);
+        Newcomer { seat, dismissal: Dismissal { accepted, until, word, table } }
     }
 
     pub(super) fn dismiss_oldest(&self) {
@@ -80,6 +83,10 @@ impl Newcomers {
 
     pub(super) fn crowded(&self) -> u64 {
         self.0.seats().crowded
+    }
+
+    pub(super) fn late(&self) -> u64 {
+        self.0.seats().late
     }
 }
 
@@ -125,7 +132,7 @@ impl Dismissal {
             word = &mut self.word, if !self.word.is_terminated() => if word.is_err() {
                 pending::<()>().await;
             },
-            () = sleep_until(self.until) => {}
+            () = sleep_until(self.until) => self.table.seats().late += 1,
         }
     }
 }

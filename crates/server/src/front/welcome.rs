@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::http;
-use super::{Carried, ClearText, Incoming, Kind, Newcomer, Shared, count};
+use super::{Carried, ClearText, Incoming, Kind, Newcomer, Shared, SynReader, count};
 
 /// What the first byte of a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,10 @@ async fn control(
     shared: &Shared,
 ) {
     // Kept by the kernel only where the listener asked for it.
-    let syn = saved_syn(&stream).ok().flatten();
+    let syn = match shared.syn_reader {
+        SynReader::Front => saved_syn(&stream).ok().flatten(),
+        SynReader::Later => None,
+    };
     hand_on(Incoming { stream: stream.into(), kind, remote, syn, newcomer }, shared).await;
 }
 
