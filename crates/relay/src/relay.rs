@@ -212,7 +212,8 @@ impl Relay {
 
     /// Both sides of a pair have ended.
     pub fn handle_over(&mut self, session: SessionId) {
-        let Some(pair) = self.pairs.get_mut(&session) else {
+        let Some(pair @ Pair { state: State::Active { .. }, .. }) = self.pairs.get_mut(&session)
+        else {
             return;
         };
         pair.state = State::Over;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION};
+use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use simopen_protocol::address::HostPort;
@@ -84,6 +84,12 @@ impl Origin {
             (CACHE_CONTROL, "no-store".to_owned()),
             (CONTENT_TYPE, "application/octet-stream".to_owned()),
         ];
+        // Some proxies want a length even of nothing (411).
+        if method == Method::POST
+            && let Some(length) = body.size_hint().exact()
+        {
+            fields.push((CONTENT_LENGTH, length.to_string()));
+        }
         let mut uri = path.to_string();
         if let Way::Through(proxy) = &self.way {
             uri = format!("http://{}{uri}", self.server);
