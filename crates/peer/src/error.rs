@@ -65,10 +65,11 @@ pub enum RequestError {
 }
 
 fn in_words_of_broker(name: &ErrorName) -> String {
-    match name.cause() {
-        Cause::Unspecified => name.0.clone(),
-        cause => format!("{} ({})", cause.sentence(), name.0),
+    let cause = name.cause();
+    if cause == Cause::Unspecified {
+        return name.0.clone();
     }
+    format!("{} ({})", cause.sentence(), name.0)
 }
 
 /// What keeps a peer from connecting to another.

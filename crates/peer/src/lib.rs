@@ -38,6 +38,7 @@ mod links;
 mod listen;
 pub mod manager;
 mod meet;
+mod multiplexer;
 mod news;
 mod peer;
 mod peer_link;

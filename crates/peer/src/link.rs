@@ -97,7 +97,7 @@ impl Link {
         let (measured, round_trip) = watch::channel(wire.round_trip());
         opening.news.tell(News::Online(logged_in.peer));
         for presence in &logged_in.online {
-            opening.news.tell(News::Told(Notification::Presence(presence.clone())));
+            opening.news.tell(News::Told(Arc::new(Notification::Presence(presence.clone()))));
         }
         let restarting = Arc::new(OnceLock::new());
         let task = Task {
@@ -273,26 +273,24 @@ impl Task {
     }
 
     async fn notified(&mut self, notification: Notification) -> io::Result<()> {
-        match &notification {
-            Notification::ConnectionRequest(_) | Notification::PeerOutcome(_) => {
-                self.for_attempt(Message::Notification(notification));
-                return Ok(());
-            }
-            Notification::Verify => return self.ping().await,
-            Notification::Revoked { user, device } => {
-                info!(%user, ?device, "revoked: links to it are closed");
-                if let Some(links) = &self.links {
-                    links.revoke(user, device.as_ref());
-                }
-            }
-            Notification::Restarting { within } => {
-                // Only the first counts; a broker says it once.
-                let _ = self.restarting.set(*within);
-            }
-            // What else there is only has to be told.
-            _ => {}
+        if let Notification::ConnectionRequest(_) | Notification::PeerOutcome(_) = notification {
+            self.for_attempt(Message::Notification(notification));
+            return Ok(());
         }
-        self.news.tell(News::Told(notification));
+        if notification == Notification::Verify {
+            return self.ping().await;
+        }
+        if let Notification::Revoked { user, device } = &notification
+            && let Some(links) = &self.links
+        {
+            info!(%user, ?device, "revoked: links to it are closed");
+            links.revoke(user, device.as_ref());
+        }
+        if let Notification::Restarting { within } = &notification {
+            // Only the first counts; a broker says it once.
+            let _ = self.restarting.set(*within);
+        }
+        self.news.tell(News::Told(Arc::new(notification)));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What a peer learns without asking.
 
+use std::sync::Arc;
+
 use simopen_protocol::control::{Certificate, Notification};
 use simopen_protocol::identity::PeerId;
 use tokio::sync::broadcast;
@@ -15,7 +17,7 @@ pub enum News {
     /// is told anew, until [`Notification::Listed`].
     Online(PeerId),
     /// The broker tells this. Never [`Notification::Several`]: each comes by itself.
-    Told(Notification),
+    Told(Arc<Notification>),
     /// The broker gave this device another certificate for the key that it has; keep it.
     Renewed(Certificate),
     /// The link to the broker is gone.

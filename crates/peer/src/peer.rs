@@ -39,7 +39,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// A logged-in peer. It logs out when the last clone and its [`Incoming`] are dropped.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    config: PeerConfig,
+    config: Arc<PeerConfig>,
     link: Link,
     ports: Ports,
     id: PeerId,
@@ -149,7 +149,7 @@ impl Peer {
         if let Identity::Device(credentials) = &config.identity {
             tokio::spawn(keep_renewed(credentials.clone(), link.clone(), config.news.clone()));
         }
-        let peer = Self { config: config.clone(), link, ports, id: logged_in.peer };
+        let peer = Self { config: Arc::new(config.clone()), link, ports, id: logged_in.peer };
         let (sender, connections) = mpsc::channel(BACKLOG);
         tokio::spawn(peer.clone().respond_to(requests, sender));
         Ok((peer, Incoming { connections }))
@@ -303,7 +303,7 @@ impl Peer {
         from_broker: mpsc::UnboundedReceiver<FromBroker>,
     ) -> Context {
         Context {
-            config: self.config.clone(),
+            config: Arc::clone(&self.config),
             link: self.link.clone(),
             port,
             from_broker,

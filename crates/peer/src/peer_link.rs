@@ -1,19 +1,26 @@
 //! One encrypted link between two devices, and the channels on it (seed 001 ¶156-163).
 
-use std::io;
-use std::pin::Pin;
+mod channel;
+mod driver;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::{DeviceName, PeerId, UserId};
+use simopen_protocol::peer_frame::MAX_PART_B;
+use simopen_protocol::peer_link::MAX_SERVICE_LEN;
 use simopen_protocol::technique::Technique;
 use simopen_traversal::Role;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Mutex, mpsc};
 
+pub use self::channel::{Channel, Offered};
+use self::driver::{Shared, drive};
 use crate::peer::Route;
+
+/// Instant messages that nobody has taken yet; beyond, new ones are thrown away.
+const MESSAGES: usize = 64;
 
 /// Who is at the other end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +44,20 @@ pub(crate) struct Opened {
 }
 
 /// A link to another device. Clones are the same link; it stands until one side closes it, whether
-/// or not clones are left.
+/// or not clones are left. Both sides ask each other whether they are there, so that a link whose
+/// other end is gone closes within a minute.
 #[derive(Debug, Clone)]
 pub struct PeerLink {
-    facts: Arc<Opened>,
-    closing: watch::Sender<bool>,
+    opened: Arc<Opened>,
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+}
+
+/// What the other side wants, until somebody takes it.
+#[derive(Debug)]
+struct Inbox {
+    offers: Mutex<mpsc::UnboundedReceiver<Offered>>,
+    messages: Mutex<mpsc::Receiver<Vec<u8>>>,
 }
 
 impl PeerLink {
@@ -50,26 +66,31 @@ impl PeerLink {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        drop((stream, route));
-        Self { facts: Arc::new(opened), closing: watch::Sender::new(false) }
+        // The machine bounds how many channels are offered at a time.
+        let (offered, offers) = mpsc::unbounded_channel();
+        let (heard, messages) = mpsc::channel(MESSAGES);
+        let shared = Arc::new(Shared::new(offered, heard));
+        tokio::spawn(drive(stream, Arc::clone(&shared), route));
+        let inbox = Inbox { offers: Mutex::new(offers), messages: Mutex::new(messages) };
+        Self { opened: Arc::new(opened), shared, inbox: Arc::new(inbox) }
     }
 
     /// Who is at the other end.
     #[must_use]
     pub fn remote(&self) -> &Remote {
-        &self.facts.remote
+        &self.opened.remote
     }
 
     /// How the connection under it was opened.
     #[must_use]
     pub fn technique(&self) -> Technique {
-        self.facts.technique
+        self.opened.technique
     }
 
     /// Whether this side asked for the connection.
     #[must_use]
     pub fn role(&self) -> Role {
-        self.facts.role
+        self.opened.role
     }
 
     /// Opens a channel to a service of the other side, by a name that both know.
@@ -78,15 +99,24 @@ impl PeerLink {
     ///
     /// [`OpenError`] when the other side refuses, or the link is gone.
     pub async fn open(&self, service: &str) -> Result<Channel, OpenError> {
-        let _ = service;
-        Err(OpenError::LinkClosed)
+        let limit = MAX_SERVICE_LEN;
+        if service.is_empty() || service.len() > limit {
+            return Err(OpenError::TooLong { limit });
+        }
+        let (number, answer) = self.shared.open(service)?;
+        // Made before the answer is there, so that giving up gives the channel up.
+        let channel = Channel::new(Arc::clone(&self.shared), number);
+        match answer.await {
+            Ok(Ok(())) => Ok(channel),
+            Ok(Err(name)) => Err(OpenError::Refused(name.0)),
+            Err(_) => Err(OpenError::LinkClosed),
+        }
     }
 
     /// The next channel that the other side opens. `None` when the link has closed. Where several
     /// call it, each channel goes to one of them.
     pub async fn accept(&self) -> Option<Offered> {
-        self.closed().await;
-        None
+        self.inbox.offers.lock().await.recv().await
     }
 
     /// Sends an instant message (seed 001 ¶163).
@@ -94,92 +124,32 @@ impl PeerLink {
     /// # Errors
     ///
     /// [`OpenError`] when it is too long or the link is gone.
-    pub async fn say(&self, message: &[u8]) -> Result<(), OpenError> {
-        let _ = message;
-        Err(OpenError::LinkClosed)
+    pub fn say(&self, message: &[u8]) -> Result<(), OpenError> {
+        if message.len() > MAX_PART_B {
+            return Err(OpenError::TooLong { limit: MAX_PART_B });
+        }
+        self.shared.say(message)
     }
 
     /// The next instant message of the other side. `None` when the link has closed.
     pub async fn heard(&self) -> Option<Vec<u8>> {
-        self.closed().await;
-        None
+        self.inbox.messages.lock().await.recv().await
     }
 
     /// Closes the link at once, with all its channels.
     pub fn close(&self) {
-        self.closing.send_replace(true);
+        self.shared.close();
     }
 
     /// Whether it has closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        *self.closing.borrow()
+        self.shared.is_closed()
     }
 
     /// Waits until it has closed.
     pub async fn closed(&self) {
-        // The sender lives as long as this link.
-        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
-    }
-}
-
-/// A channel that the other side wants to open. Dropping it refuses.
-#[derive(Debug)]
-pub struct Offered {
-    service: String,
-}
-
-impl Offered {
-    /// Which service the other side asks for.
-    #[must_use]
-    pub fn service(&self) -> &str {
-        &self.service
-    }
-
-    /// Opens it.
-    #[must_use]
-    pub fn accept(self) -> Channel {
-        Channel { stream: tokio::io::duplex(1).0 }
-    }
-
-    /// Refuses, with a word that says why; the other side gets it as [`OpenError::Refused`].
-    pub fn refuse(self, why: &str) {
-        let _ = why;
-    }
-}
-
-/// A stream of bytes in each direction, on a link. Shutting it down ends this side's direction and
-/// leaves the other; dropping it ends both.
-#[derive(Debug)]
-pub struct Channel {
-    stream: DuplexStream,
-}
-
-impl AsyncRead for Channel {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Channel {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.shared.closed().await;
     }
 }
 
@@ -193,10 +163,16 @@ pub enum OpenError {
     /// The link is gone.
     #[error("the link to the other side is gone")]
     LinkClosed,
-    /// It is longer than a frame takes.
-    #[error("it is longer than {limit} bytes")]
+    /// The link has as many channels as it takes.
+    #[error("the link has as many channels as it takes")]
+    TooMany,
+    /// It is empty, or longer than a frame takes.
+    #[error("it is empty, or longer than {limit} bytes")]
     TooLong {
         /// The limit in bytes.
         limit: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

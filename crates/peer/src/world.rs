@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use simopen_device::DeviceError;
 use simopen_device::capture::{CaptureStream, Direction, TunRouteCapture, TunRouteConfig};
@@ -36,7 +37,7 @@ const STAND_IN_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
 
 /// What an attempt is driven with.
 pub(crate) struct Context {
-    pub(crate) config: PeerConfig,
+    pub(crate) config: Arc<PeerConfig>,
     pub(crate) link: Link,
     /// None where both meet at a relay.
     #[expect(dead_code, reason = "held: its connection keeps the box's mapping alive")]
@@ -217,7 +218,7 @@ impl World {
         ttl: Option<Ttl>,
         handshake: Handshake,
     ) -> Result<(), DeviceError> {
-        let PeerConfig { capture, icmp_shield, .. } = &self.context.config;
+        let PeerConfig { capture, icmp_shield, .. } = &*self.context.config;
         let by_route = match (capture, icmp_shield, ttl) {
             (SynCaptureWay::TunRoute { interface, syn_ttl }, _, _) => Some((interface, *syn_ttl)),
             (_, IcmpShield::TunRoute { interface }, Some(ttl)) => Some((interface, ttl)),

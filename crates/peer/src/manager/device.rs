@@ -313,9 +313,10 @@ fn not_opened(error: &OpenError, peer: &str, service: &str) -> Refusal {
         OpenError::Refused(word) if word == NO_SERVICE => {
             Refusal::failed(format!("{peer} is there, but offers no service '{service}' now"))
         }
-        OpenError::Refused(_) | OpenError::LinkClosed | OpenError::TooLong { .. } => {
-            Refusal::failed(format!("no connection to {peer}: {error}"))
-        }
+        OpenError::Refused(_)
+        | OpenError::LinkClosed
+        | OpenError::TooMany
+        | OpenError::TooLong { .. } => Refusal::failed(format!("no connection to {peer}: {error}")),
     }
 }
 

@@ -265,7 +265,7 @@ impl Reader {
             News::Told(notification) => {
                 self.log_told(&notification);
                 self.told.send_modify(|roster| roster.handle(&notification));
-                if notification == Notification::Listed {
+                if *notification == Notification::Listed {
                     self.announce_shares();
                 }
             }
