@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
+use simopen_peer::carriage::Carriage;
 use simopen_peer::home::{Event, Home, Membership};
 use simopen_peer::{DeviceKey, join};
 use simopen_protocol::identity::BrokerName;
@@ -29,7 +30,7 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
     check_is_free(&home, &name, arguments)?;
     let key = DeviceKey::generate()?;
     run_until_interrupted(async {
-        let credentials = match join(&invitation, &device, &key).await {
+        let credentials = match join(&invitation, &device, &key, &Carriage::default()).await {
             Ok(credentials) => credentials,
             Err(error) => {
                 eprintln!("simopen: not joined: {error}");

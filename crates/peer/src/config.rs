@@ -8,10 +8,11 @@ use simopen_packet::Ttl;
 use simopen_protocol::address::HostPort;
 use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::UserId;
-use simopen_protocol::technique::{Carriage, SynOwner, Technique};
+use simopen_protocol::technique::{self, SynOwner, Technique};
 use simopen_protocol::token::Token;
 use tokio::sync::mpsc;
 
+use crate::carriage::Carriage;
 use crate::credentials::{Credentials, CurrentCredentials};
 use crate::links::Links;
 use crate::news::NewsDesk;
@@ -22,6 +23,8 @@ use crate::peer::Observation;
 pub struct PeerConfig {
     /// Where the broker listens, best first.
     pub brokers: Vec<HostPort>,
+    /// How servers are reached: the broker, and relays.
+    pub carriage: Carriage,
     /// Who logs in.
     pub user: UserId,
     /// By what the broker knows this peer.
@@ -106,7 +109,7 @@ const TECHNIQUES: [Technique; 4] = [
     Technique::ForgedSynAck(SynOwner::Kernel),
     Technique::ForgedSynAck(SynOwner::Userspace),
     Technique::SimultaneousOpen,
-    Technique::Relay(Carriage::Any),
+    Technique::Relay(technique::Carriage::Any),
 ];
 
 impl PeerConfig {
@@ -129,6 +132,7 @@ impl PeerConfig {
     fn of(brokers: Vec<HostPort>, user: UserId, identity: Identity) -> Self {
         Self {
             brokers,
+            carriage: Carriage::default(),
             user,
             identity,
             reachable: Reachable::Yes,

@@ -10,18 +10,25 @@ use simopen_protocol::control::ErrorName;
 use simopen_traversal::{Failure, Side};
 use thiserror::Error;
 
+use crate::carriage::CarriageError;
 use crate::tls::CredentialsError;
 
 /// What keeps a peer from logging in.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// The broker cannot be reached.
-    #[error("the broker at {broker} cannot be reached: {source}")]
-    Unreachable {
+    /// The broker cannot be reached, straight or through the proxy.
+    #[error("the broker cannot be reached: {0}")]
+    Unreachable(#[from] CarriageError),
+    /// The other end is not the broker whose authority this device knows, or it does not take this
+    /// device's certificate.
+    #[error(
+        "the broker at {broker} and this device have not shown each other who they are: {source}"
+    )]
+    NotAuthentic {
         /// Where it was sought.
         broker: HostPort,
-        /// What the system says.
+        /// What TLS says.
         source: io::Error,
     },
     /// The broker said nothing in time.
@@ -85,6 +92,9 @@ pub enum ConnectError {
     /// The control link is gone; log in again.
     #[error("the control link to the broker is gone: log in again")]
     LinkLost,
+    /// No local port can be proven, which this technique needs.
+    #[error("the broker is reached through a proxy, so no local port can be proven to it")]
+    BehindProxy,
 }
 
 impl ConnectError {
@@ -93,7 +103,7 @@ impl ConnectError {
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failed(failure) => Some(failure),
-            Self::Device(_) | Self::LinkLost => None,
+            Self::Device(_) | Self::LinkLost | Self::BehindProxy => None,
         }
     }
 }

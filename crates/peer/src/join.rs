@@ -11,6 +11,8 @@ use simopen_protocol::invitation::Invitation;
 use simopen_traversal::signalling::FIRST;
 use thiserror::Error;
 
+use crate::carriage::{Carriage, CarriageError};
+use crate::control_stream::dial;
 use crate::credentials::{Credentials, DeviceKey, KeyError};
 use crate::link::Wire;
 use crate::tls::{CredentialsError, invited_client};
@@ -32,11 +34,12 @@ pub async fn join(
     invitation: &Invitation,
     device: &DeviceName,
     key: &DeviceKey,
+    carriage: &Carriage,
 ) -> Result<Credentials, JoinError> {
     let ask = Join { device: device.clone(), secret: invitation.secret, key: key.public()? };
     let mut last = JoinError::NoAddress;
     for address in &invitation.addresses {
-        let joining = join_at(address, invitation, &ask);
+        let joining = join_at(address, carriage, invitation, &ask);
         let timed_out = || Err(JoinError::TimedOut { broker: address.clone() });
         match tokio::time::timeout(PATIENCE, joining).await.unwrap_or_else(|_| timed_out()) {
             Ok(joined) => return credentials(joined, device, key),
@@ -50,16 +53,17 @@ pub async fn join(
 
 async fn join_at(
     broker: &HostPort,
+    carriage: &Carriage,
     invitation: &Invitation,
     ask: &Join,
 ) -> Result<Joined, JoinError> {
-    let unreachable = |source| JoinError::Unreachable { broker: broker.clone(), source };
+    let not_authentic = |source| JoinError::NotAuthentic { broker: broker.clone(), source };
     let config = invited_client(invitation.authority)?;
-    let stream = crate::control_stream::dial(broker).await.map_err(unreachable)?;
-    let stream = stream.secure(config, certificate_name::BROKER).await.map_err(unreachable)?;
+    let stream = dial(broker, carriage).await?;
+    let stream = stream.secure(config, certificate_name::BROKER).await.map_err(not_authentic)?;
     let mut wire = Wire::new(stream);
     let request = Request::new(FIRST, Action::Join(ask.clone()));
-    let response = wire.ask(request).await.map_err(unreachable)?;
+    let response = wire.ask(request).await.map_err(|_| JoinError::LinkLost)?;
     match response.result {
         Ok(Reply::Joined(joined)) => Ok(joined),
         Ok(
@@ -99,14 +103,22 @@ pub enum JoinError {
     /// The invitation names no address.
     #[error("the invitation names no address of the broker")]
     NoAddress,
-    /// The broker cannot be reached, or is not the one that invited.
-    #[error("the broker at {broker} cannot be reached: {source}")]
-    Unreachable {
+    /// The broker cannot be reached, straight or through the proxy.
+    #[error("the broker cannot be reached: {0}")]
+    Unreachable(#[from] CarriageError),
+    /// The other end is not the broker that invited.
+    #[error("who answers at {broker} is not the broker that invited: {source}")]
+    NotAuthentic {
         /// Where it was sought.
         broker: HostPort,
-        /// What the system or TLS says.
+        /// What TLS says.
         source: io::Error,
     },
+    /// The link broke before the answer. The invitation may be used up.
+    #[error(
+        "the link to the broker broke before it answered; if the device is not known there, ask for another invitation"
+    )]
+    LinkLost,
     /// The broker said nothing in time.
     #[error("the broker at {broker} did not answer within {} s", PATIENCE.as_secs())]
     TimedOut {

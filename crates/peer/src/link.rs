@@ -4,7 +4,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
 pub(crate) use self::wire::Wire;
-use crate::control_stream::dial;
+use crate::carriage::Carriage;
+use crate::control_stream::{StraightEnds, dial};
 use crate::error::LoginError;
 use crate::links::Links;
 use crate::news::{News, NewsDesk};
@@ -53,12 +53,13 @@ pub(crate) struct Link {
     orders: mpsc::Sender<ToLink>,
     round_trip: watch::Receiver<Duration>,
     restarting: Arc<OnceLock<Duration>>,
-    pub(crate) local: SocketAddr,
-    pub(crate) broker: SocketAddr,
+    /// Where it begins and ends, unless a proxy stands between.
+    pub(crate) ends: Option<StraightEnds>,
 }
 
 /// What a link is opened with, and whom it tells.
 pub(crate) struct Opening {
+    pub(crate) carriage: Carriage,
     pub(crate) login: Login,
     /// By what the broker and this device show who they are; plain text without it.
     pub(crate) tls: Option<Arc<ClientConfig>>,
@@ -82,12 +83,13 @@ impl Link {
         broker: &HostPort,
         opening: Opening,
     ) -> Result<(Self, LoggedIn), LoginError> {
-        let unreachable = |source| LoginError::Unreachable { broker: broker.clone(), source };
-        let mut stream = dial(broker).await.map_err(unreachable)?;
-        let local = stream.socket().local_addr().map_err(unreachable)?;
-        let remote = stream.socket().peer_addr().map_err(unreachable)?;
+        let mut stream = dial(broker, &opening.carriage).await?;
+        let ends = stream.straight_ends();
         if let Some(config) = opening.tls {
-            stream = stream.secure(config, certificate_name::BROKER).await.map_err(unreachable)?;
+            let not_authentic =
+                |source| LoginError::NotAuthentic { broker: broker.clone(), source };
+            stream =
+                stream.secure(config, certificate_name::BROKER).await.map_err(not_authentic)?;
         }
         let mut wire = Wire::new(stream);
         let request = Request::new(FIRST, Action::Login(opening.login));
@@ -114,7 +116,7 @@ impl Link {
             heard: Instant::now(),
         };
         tokio::spawn(task.run(order_queue));
-        Ok((Self { orders, round_trip, restarting, local, broker: remote }, logged_in))
+        Ok((Self { orders, round_trip, restarting, ends }, logged_in))
     }
 
     /// Sends a request of an attempt. `false` where the link is gone.

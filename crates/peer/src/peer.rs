@@ -41,7 +41,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 pub struct Peer {
     config: Arc<PeerConfig>,
     link: Link,
-    ports: Ports,
+    /// None where a proxy stands between.
+    ports: Option<Ports>,
     id: PeerId,
 }
 
@@ -130,6 +131,7 @@ impl Peer {
             Identity::Device(credentials) => (None, Some(broker_client(&credentials.now())?)),
         };
         let opening = Opening {
+            carriage: config.carriage.clone(),
             login: Login { user: config.user.clone(), secret, reachable: config.reachable },
             tls: tls.clone(),
             asked,
@@ -137,15 +139,18 @@ impl Peer {
             links: config.links.clone(),
         };
         let (link, logged_in) = Link::open(broker, opening).await?;
-        let prober = Prober {
-            address: link.local.ip(),
-            broker: link.broker,
-            peer: logged_in.peer,
-            secret: logged_in.probe_secret,
-            tls,
-            clock: config.clock,
-        };
-        let ports = Ports::spawn(prober, config.ports);
+        // Through a proxy a probe would prove the proxy's port.
+        let ports = link.ends.map(|ends| {
+            let prober = Prober {
+                address: ends.local.ip(),
+                broker: ends.broker,
+                peer: logged_in.peer,
+                secret: logged_in.probe_secret,
+                tls,
+                clock: config.clock,
+            };
+            Ports::spawn(prober, config.ports)
+        });
         if let Identity::Device(credentials) = &config.identity {
             tokio::spawn(keep_renewed(credentials.clone(), link.clone(), config.news.clone()));
         }
@@ -168,12 +173,16 @@ impl Peer {
     }
 
     /// Waits until a port is proven to the broker, so that a request costs no extra round trip.
+    /// Where a proxy stands between none can be, and none is waited for.
     ///
     /// # Errors
     ///
     /// [`ConnectError::LinkLost`] when the peer has ended.
     pub async fn ready(&self) -> Result<(), ConnectError> {
-        self.ports.ready().await.ok_or(ConnectError::LinkLost)
+        match &self.ports {
+            Some(ports) => ports.ready().await.ok_or(ConnectError::LinkLost),
+            None => Ok(()),
+        }
     }
 
     /// Asks the broker for something that is no connection.
@@ -293,7 +302,8 @@ impl Peer {
         if technique.meets_at_relay() {
             return Ok(None);
         }
-        self.ports.take().await.map(Some).ok_or(ConnectError::LinkLost)
+        let ports = self.ports.as_ref().ok_or(ConnectError::BehindProxy)?;
+        ports.take().await.map(Some).ok_or(ConnectError::LinkLost)
     }
 
     fn context(
@@ -314,7 +324,10 @@ impl Peer {
     }
 
     fn attempt_config(&self, technique: Technique, port: Option<&Port>) -> AttemptConfig {
-        let any = SocketAddr::new(self.link.local.ip(), 0);
+        let anywhere = IpAddr::from([0, 0, 0, 0]);
+        let (own, broker) =
+            self.link.ends.map_or((anywhere, anywhere), |ends| (ends.local.ip(), ends.broker.ip()));
+        let any = SocketAddr::new(own, 0);
         let (local, observed) =
             port.map_or((any, any), |port| (port.proven.local, port.proven.observed));
         let syn = SynTemplate {
@@ -327,7 +340,7 @@ impl Peer {
             technique,
             local,
             observed,
-            broker: self.link.broker.ip(),
+            broker,
             gateway: self.config.gateway.or_else(|| gateway_for(local.ip())),
             round_trip: self.round_trip(),
             kernel_ttl: self.config.kernel_ttl,

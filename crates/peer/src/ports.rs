@@ -180,7 +180,7 @@ async fn prove(prober: Prober) -> Result<Port, ProbeError> {
     dialled(&stream).await?;
     let sequence = capture.as_mut().and_then(first_sequence);
     close_aside(capture);
-    let mut stream = ControlStream::Plain(stream);
+    let mut stream = ControlStream::from(stream);
     if let Some(config) = prober.tls {
         stream = stream.secure(config, certificate_name::BROKER).await?;
     }

@@ -1,7 +1,7 @@
 //! Frames on a stream to the broker.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use simopen_device::socket::tcp_info;
 use simopen_protocol::control::{ControlError, Message, Request, Response};
@@ -16,11 +16,13 @@ use crate::control_stream::ControlStream;
 pub(crate) struct Wire {
     stream: ControlStream,
     decoder: Decoder,
+    /// How long the first answer took: the round trip, where a proxy's is no measure.
+    answered_after: Duration,
 }
 
 impl Wire {
     pub(crate) const fn new(stream: ControlStream) -> Self {
-        Self { stream, decoder: Decoder::new(frame::TO_PEER) }
+        Self { stream, decoder: Decoder::new(frame::TO_PEER), answered_after: Duration::ZERO }
     }
 
     pub(crate) async fn send(&mut self, request: Request) -> io::Result<()> {
@@ -32,12 +34,13 @@ impl Wire {
 
     /// Sends one request and waits for its response, passing over anything else.
     pub(crate) async fn ask(&mut self, request: Request) -> io::Result<Response> {
-        let id = request.id;
+        let (id, since) = (request.id, Instant::now());
         self.send(request).await?;
         loop {
             if let Message::Response(response) = self.receive().await?
                 && response.head.id() == Some(id)
             {
+                self.answered_after = since.elapsed();
                 return Ok(response);
             }
         }
@@ -64,7 +67,8 @@ impl Wire {
     }
 
     pub(crate) fn round_trip(&self) -> Duration {
-        tcp_info(self.stream.socket()).map(|info| info.min_rtt).unwrap_or_default()
+        let measured = self.stream.socket().and_then(|socket| tcp_info(socket).ok());
+        measured.map_or(self.answered_after, |info| info.min_rtt)
     }
 
     /// The stream, which goes on to hold a port.

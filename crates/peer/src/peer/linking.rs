@@ -71,7 +71,7 @@ impl Peer {
         }
         let mut last = LinkError::NoWay;
         for technique in self.config.techniques.iter().copied() {
-            if let Some(why) = obstacle(technique, &last) {
+            if let Some(why) = self.obstacle(technique, &last) {
                 told(Step::Skipped(technique, &why));
                 continue;
             }
@@ -159,13 +159,22 @@ impl Peer {
         links.add(&link);
         Ok(link)
     }
+
+    /// Why a technique is not tried.
+    fn obstacle(&self, technique: Technique, last: &LinkError) -> Option<String> {
+        if self.ports.is_none() && !technique.meets_at_relay() {
+            return Some(ConnectError::BehindProxy.to_string());
+        }
+        match technique {
+            Technique::ForgedSynAck(owner) => obstacle_to_forging(owner, last),
+            // The others need nothing.
+            _ => None,
+        }
+    }
 }
 
-/// Why a technique is not tried here.
-fn obstacle(technique: Technique, last: &LinkError) -> Option<String> {
-    let Technique::ForgedSynAck(owner) = technique else {
-        return None;
-    };
+/// Why nothing is forged for this peer.
+fn obstacle_to_forging(owner: SynOwner, last: &LinkError) -> Option<String> {
     if last.cause() == Some(Cause::ForgingOff) {
         return Some(Cause::ForgingOff.sentence().to_owned());
     }
@@ -250,7 +259,9 @@ impl LinkError {
                 let hopeless = [Cause::UnknownPeer, Cause::Revoked, Cause::LinkLost];
                 self.cause().is_some_and(|cause| hopeless.contains(&cause))
             }
-            Self::Connect(ConnectError::Device(_)) | Self::NoWay | Self::NotAuthentic(_) => false,
+            Self::Connect(ConnectError::Device(_) | ConnectError::BehindProxy)
+            | Self::NoWay
+            | Self::NotAuthentic(_) => false,
         }
     }
 }
