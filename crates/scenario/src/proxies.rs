@@ -50,7 +50,13 @@ impl Proxies {
         match technique {
             Technique::Relay(Carriage::Connect) => Self::WithConnect,
             Technique::Relay(Carriage::Http) => Self::WithoutConnect,
-            _ => Self::None,
+            Technique::Direct
+            | Technique::SimultaneousOpen
+            | Technique::SimultaneousOpenLowTtl
+            | Technique::PunchAndListen
+            | Technique::ForgedSynAck(_)
+            | Technique::Relay(Carriage::Any)
+            | _ => Self::None,
         }
     }
 

@@ -12,6 +12,7 @@ mod handshake;
 mod icmp;
 mod install;
 mod outbox;
+mod pairs;
 mod round_trip;
 mod synchronized;
 
@@ -32,6 +33,7 @@ use self::engine::Engine;
 pub(crate) use self::handshake::WINDOW_SCALE;
 use self::handshake::reset;
 use self::outbox::Outbox;
+use self::pairs::Pairs;
 use crate::stack::Stack;
 
 /// Ports that Linux gives to sockets that ask for none (`ip_local_port_range`).
@@ -102,6 +104,7 @@ pub struct Host {
     /// By their numbers, ascending.
     connections: Vec<Connection>,
     ports: Vec<Port>,
+    pairs: Pairs,
     next: u32,
     outbox: Outbox,
     events: VecDeque<HostEvent>,
@@ -129,6 +132,7 @@ impl Host {
             engine,
             connections: Vec::new(),
             ports: Vec::new(),
+            pairs: Pairs::default(),
             next: 0,
             outbox: Outbox::default(),
             events: VecDeque::new(),
@@ -261,17 +265,29 @@ impl Host {
 
     /// Takes bytes to send; how many there was room for.
     pub fn write(&mut self, socket: SocketId, bytes: &[u8], now: Timestamp) -> usize {
+        let socket = self.pairs.writer(socket);
         self.with(socket, now, |connection, turn| connection.write(bytes, turn)).unwrap_or(0)
     }
 
     /// Adds all bytes that have come to `into`.
     pub fn read(&mut self, socket: SocketId, into: &mut Vec<u8>) {
         let now = self.now;
+        self.pairs.read(socket, into);
         self.with(socket, now, |connection, turn| connection.read(into, turn));
+    }
+
+    /// Makes one stream of two connections, which from now on has the name of the one that is read:
+    /// what is written leaves by the other, which carries nothing back. `rest` is read first.
+    pub fn pair(&mut self, read: SocketId, written: SocketId, rest: Vec<u8>) {
+        if !rest.is_empty() {
+            self.events.push_back(HostEvent::Readable(read));
+        }
+        self.pairs.add(read, written, rest);
     }
 
     /// Closes the own half of a connection, behind all that was written.
     pub fn close(&mut self, socket: SocketId, now: Timestamp) {
+        let socket = self.pairs.writer(socket);
         self.with(socket, now, Connection::close);
     }
 
@@ -281,6 +297,9 @@ impl Host {
     pub fn drop_socket(&mut self, socket: SocketId) {
         let now = self.now;
         self.ports.retain(|port| port.id != socket);
+        if let Some(written) = self.pairs.remove(socket) {
+            self.with(written, now, Connection::drop_socket);
+        }
         self.with(socket, now, Connection::drop_socket);
     }
 
@@ -433,7 +452,12 @@ impl Host {
 
     /// What became true, in its order.
     pub fn poll_event(&mut self) -> Option<HostEvent> {
-        self.events.pop_front()
+        while let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.pairs.told(event) {
+                return Some(event);
+            }
+        }
+        None
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.

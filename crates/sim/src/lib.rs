@@ -6,6 +6,7 @@
 //! is not the seed's.
 #![forbid(unsafe_code)]
 
+mod carriers;
 pub mod explore;
 pub mod host;
 mod lines;
@@ -13,9 +14,12 @@ pub mod matrix;
 mod parallel;
 mod peer;
 pub mod population;
+mod proxy;
+mod relay;
 pub mod scenario_run;
 pub mod search;
 mod server;
+mod splice;
 pub mod stack;
 pub mod trial;
 mod world;

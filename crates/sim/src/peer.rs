@@ -4,6 +4,7 @@ mod driving;
 mod greeting;
 mod listening;
 mod ports;
+mod reach;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +15,7 @@ use simopen_protocol::control::{Action, ConnectionRequest, Login, Message, Reach
 use simopen_protocol::identity::UserId;
 use simopen_protocol::technique::Technique;
 use simopen_protocol::token::Token;
+use simopen_scenario::proxies::Path;
 use simopen_traversal::probe::ProvenPort;
 use simopen_traversal::signalling::{FIRST, Heard, Signalling, login_answer};
 use simopen_traversal::{Attempt, AttemptConfig, AttemptOutcome, Event, Failure, SynTemplate};
@@ -21,7 +23,8 @@ use simopen_traversal::{Attempt, AttemptConfig, AttemptOutcome, Event, Failure, 
 pub(crate) use self::driving::Connection;
 use self::driving::Driving;
 use self::ports::{Port, Ports};
-use crate::host::{DialOptions, HostEvent, SocketId, WINDOW_SCALE};
+use self::reach::{Reach, Reached};
+use crate::host::{HostEvent, SocketId, WINDOW_SCALE};
 use crate::lines::{LineNumber, Lines, text};
 use crate::trial::{Carriage, Slowness};
 use crate::world::Context;
@@ -43,6 +46,11 @@ pub(crate) struct PeerConfig {
     pub(crate) slowness: Slowness,
     pub(crate) icmp_shield: bool,
     pub(crate) carriage: Carriage,
+    /// How it comes to broker and relay, and its proxy, if it has one.
+    pub(crate) path: Path,
+    pub(crate) proxy: Option<SocketAddr>,
+    /// Whether it keeps a port that is proven to the broker.
+    pub(crate) proves: bool,
 }
 
 /// One device.
@@ -54,6 +62,8 @@ pub(crate) struct Peer {
     lines: Lines,
     next_line: LineNumber,
     link: ControlLink,
+    /// The control link while it is dialled.
+    reach: Option<Reach>,
     ports: Option<Ports>,
     signalling: Signalling<()>,
     /// What the broker has said and is not read yet, and when it will be.
@@ -84,7 +94,16 @@ enum ControlLink {
 #[derive(Debug)]
 enum Wanted {
     Connection(UserId, Technique),
-    Answer(ConnectionRequest),
+    Answer(Box<ConnectionRequest>),
+}
+
+impl Wanted {
+    const fn technique(&self) -> Technique {
+        match self {
+            Self::Connection(_, technique) => *technique,
+            Self::Answer(request) => request.technique,
+        }
+    }
 }
 
 /// How a peer's attempt ended.
@@ -103,6 +122,7 @@ impl Peer {
             next_line: LineNumber::from(config.place),
             entropy: entropy.into_bytes(),
             link: ControlLink::None,
+            reach: None,
             ports: None,
             signalling: Signalling::default(),
             unread: VecDeque::new(),
@@ -119,10 +139,9 @@ impl Peer {
 
     /// Begins to log in.
     pub(crate) fn log_in(&mut self, context: &mut Context<'_>) {
-        let local = SocketAddr::new(self.config.address, context.host.ephemeral_port());
-        let options = DialOptions::default();
-        let socket = context.host.dial(local, self.config.broker, options, context.now);
-        self.link = ControlLink::Dialling(socket);
+        let reach = Reach::begin(self.config.broker, None, &self.config, context);
+        self.link = ControlLink::Dialling(reach.socket);
+        self.reach = Some(reach);
     }
 
     /// Since when it is logged in.
@@ -136,9 +155,9 @@ impl Peer {
         }
     }
 
-    /// Whether a port is proven to the broker.
+    /// Whether it has what an attempt needs: a port that is proven to the broker, if any.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ports.as_ref().is_some_and(Ports::is_ready)
+        !self.config.proves || self.ports.as_ref().is_some_and(Ports::is_ready)
     }
 
     /// How long it took, once logged in, to prove a port.
@@ -183,6 +202,16 @@ impl Peer {
 
     /// Takes what happened at the host.
     pub(crate) fn handle_event(&mut self, event: HostEvent, context: &mut Context<'_>) {
+        if let Some(mut reach) = self.reach.take() {
+            match reach.handle_event(&event, context) {
+                Reached::Waiting => self.reach = Some(reach),
+                Reached::There(socket) => self.log_in_on(socket, context),
+                Reached::Failed(_) => {
+                    reach.close(context);
+                    self.lost(reach.socket, context);
+                }
+            }
+        }
         match &event {
             HostEvent::Established(socket) => self.dialled(*socket, context),
             HostEvent::SynSent { socket, packet } => {
@@ -235,21 +264,25 @@ impl Peer {
         ports.into_iter().chain(attempt).chain(unread).min()
     }
 
-    /// A connection to the broker stands.
+    /// The connection to the broker that is to be the control link stands.
+    fn log_in_on(&mut self, socket: SocketId, context: &mut Context<'_>) {
+        let number = self.next_line;
+        self.next_line += 2;
+        self.lines.dialled(socket, number, context);
+        let login = Login {
+            user: self.config.user.clone(),
+            secret: Some(self.config.secret),
+            reachable: Reachable::Yes,
+        };
+        let request = Request::new(FIRST, Action::Login(login));
+        self.lines.send(socket, Message::Request(request), context);
+        self.link = ControlLink::LoggingIn(socket);
+    }
+
+    /// A connection to the broker stands that is to prove its port.
     fn dialled(&mut self, socket: SocketId, context: &mut Context<'_>) {
         let number = self.next_line;
-        if self.link == ControlLink::Dialling(socket) {
-            self.next_line += 2;
-            self.lines.dialled(socket, number, context);
-            let login = Login {
-                user: self.config.user.clone(),
-                secret: Some(self.config.secret),
-                reachable: Reachable::Yes,
-            };
-            let request = Request::new(FIRST, Action::Login(login));
-            self.lines.send(socket, Message::Request(request), context);
-            self.link = ControlLink::LoggingIn(socket);
-        } else if let Some(ports) = self.ports.as_mut().filter(|ports| ports.is_proving(socket)) {
+        if let Some(ports) = self.ports.as_mut().filter(|ports| ports.is_proving(socket)) {
             self.next_line += 2;
             ports.dialled(socket, number, &mut self.lines, context);
         }
@@ -312,7 +345,10 @@ impl Peer {
                 };
                 self.link = ControlLink::LoggedIn { socket, since: context.now };
                 let PeerConfig { address, broker, .. } = self.config;
-                self.ports = Some(Ports::new(&logged_in, address, broker, context.now));
+                self.ports = self
+                    .config
+                    .proves
+                    .then(|| Ports::new(&logged_in, address, broker, context.now));
             }
             (link, Message::Response(response)) => {
                 if let Some(ports) = &mut self.ports {
@@ -335,20 +371,24 @@ impl Peer {
                     self.drain(context);
                 }
             }
-            Heard::Asked(request) => self.wanted.push_back(Wanted::Answer(request)),
+            Heard::Asked(request) => self.wanted.push_back(Wanted::Answer(Box::new(request))),
             Heard::Presence(_) | Heard::Nothing => {}
         }
     }
 
     /// Begins what can begin, and carries out what is wanted of the world.
     fn work(&mut self, context: &mut Context<'_>) {
-        if let Some(ports) = &mut self.ports
-            && self.driving.is_none()
-            && !self.wanted.is_empty()
-            && let Some(port) = ports.take(context.now)
-            && let Some(wanted) = self.wanted.pop_front()
+        if self.driving.is_none()
+            && let Some(wanted) = self.wanted.front()
         {
-            self.begin(&wanted, port, context);
+            let needs_port = !wanted.technique().meets_at_relay();
+            let port = self.ports.as_mut().filter(|_| needs_port);
+            let port = port.and_then(|ports| ports.take(context.now));
+            if port.is_some() == needs_port
+                && let Some(wanted) = self.wanted.pop_front()
+            {
+                self.begin(&wanted, port, context);
+            }
         }
         self.drain(context);
         if let Some(ports) = &mut self.ports {
@@ -357,34 +397,36 @@ impl Peer {
         self.lines.flush(context);
     }
 
-    fn begin(&mut self, wanted: &Wanted, port: Port, context: &mut Context<'_>) {
+    fn begin(&mut self, wanted: &Wanted, port: Option<Port>, context: &mut Context<'_>) {
         let (now, entropy) = (context.now, Entropy::new(self.entropy));
         let attempt = match wanted {
             Wanted::Connection(to, technique) => {
-                let config = self.attempt_config(*technique, &port, context);
+                let config = self.attempt_config(*technique, port.as_ref(), context);
                 Attempt::originate(config, to.clone(), entropy, now)
             }
             Wanted::Answer(request) => {
                 self.signalling.subscribe(request.session, ());
-                let config = self.attempt_config(request.technique, &port, context);
+                let config = self.attempt_config(request.technique, port.as_ref(), context);
                 Attempt::respond(config, request, entropy, now)
             }
         };
-        self.port = Some(port.proven);
+        self.port = port.map(|port| port.proven);
         self.driving = Some(Driving::new(attempt, port, &self.config));
     }
 
     fn attempt_config(
         &self,
         technique: Technique,
-        port: &Port,
+        port: Option<&Port>,
         context: &Context<'_>,
     ) -> AttemptConfig {
-        let local = port.proven.local;
+        let any = SocketAddr::new(self.config.address, 0);
+        let (local, observed) =
+            port.map_or((any, any), |port| (port.proven.local, port.proven.observed));
         AttemptConfig {
             technique,
             local,
-            observed: port.proven.observed,
+            observed,
             broker: self.config.broker.ip(),
             gateway: None,
             round_trip: self.round_trip(context),
@@ -415,7 +457,9 @@ impl Peer {
         let Some((outcome, connection)) = driving.end(context) else { return };
         let established_at = driving.attempt.established_at();
         // The port goes with the attempt.
-        self.lines.close(driving.port.probe, context);
+        if let Some(port) = driving.port {
+            self.lines.close(port.probe, context);
+        }
         self.end = Some(match (outcome, connection, established_at) {
             (AttemptOutcome::Confirmed, Some(connection), Some(at)) => {
                 End::Connected(connection, at)

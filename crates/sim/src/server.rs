@@ -5,11 +5,14 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
 use simopen_broker::{Broker, Event, Forged, LinkId, LinkOrigin, PathEstimate, Transmit};
-use simopen_packet::Timestamp;
+use simopen_packet::{Syn, Timestamp};
 use simopen_protocol::control::{ControlError, Message};
+use simopen_scenario::proxies::Path;
 
+use crate::carriers::Carriers;
 use crate::host::{HostEvent, SocketId};
 use crate::lines::{Lines, text};
+use crate::relay::{Paired, RelayService};
 use crate::trial::Trial;
 use crate::world::Context;
 
@@ -18,6 +21,10 @@ use crate::world::Context;
 pub(crate) struct Server {
     machine: Broker,
     measures_paths: bool,
+    /// On the same host, at a port of its own.
+    relay: Option<RelayService>,
+    /// Where everybody comes by requests.
+    carriers: Option<Carriers>,
     lines: Lines,
     links: BTreeMap<LinkId, SocketId>,
     ids: BTreeMap<SocketId, LinkId>,
@@ -33,6 +40,8 @@ impl Server {
         Self {
             machine,
             measures_paths: trial.measures_paths,
+            relay: None,
+            carriers: (trial.proxies.path(trial.technique) == Path::Http).then(Carriers::default),
             lines: Lines::new(trial.carriage),
             links: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -47,9 +56,22 @@ impl Server {
         (&self.machine, &self.links).hash(state);
     }
 
-    /// Begins to listen.
-    pub(crate) fn listen(local: SocketAddr, context: &mut Context<'_>) {
+    /// Begins to listen, and lets its relay listen at that endpoint, if it has one.
+    pub(crate) fn listen(
+        &mut self,
+        local: SocketAddr,
+        relay: Option<SocketAddr>,
+        context: &mut Context<'_>,
+    ) {
         context.host.listen(local);
+        self.relay = relay.map(|local| RelayService::listen(local, context));
+    }
+
+    /// Moves what goes through the relay.
+    pub(crate) fn pump(&mut self, context: &mut Context<'_>) {
+        if let Some(relay) = &mut self.relay {
+            relay.turn(context);
+        }
     }
 
     /// The documents that it sends beside the network.
@@ -59,15 +81,24 @@ impl Server {
 
     /// Takes what happened at the host.
     pub(crate) fn handle_event(&mut self, event: &HostEvent, context: &mut Context<'_>) {
+        if let Some(carriers) = &mut self.carriers {
+            let (is_exchange, whole) = carriers.handle_event(event, context);
+            if let Some(carried) = whole {
+                let relay = self.relay.as_mut();
+                if !relay.is_some_and(|relay| relay.handle_carried(&carried, context)) {
+                    self.accepted(carried.socket, carried.remote, None, context);
+                }
+            }
+            if is_exchange {
+                return self.turn(context);
+            }
+        }
+        if self.relay.as_mut().is_some_and(|relay| relay.handle_event(event, context)) {
+            return;
+        }
         match event {
             HostEvent::Accepted { socket, remote, syn, .. } => {
-                self.next_link += 1;
-                let id = LinkId(self.next_link);
-                self.lines.accepted(*socket);
-                self.links.insert(id, *socket);
-                self.ids.insert(*socket, id);
-                let origin = LinkOrigin { remote: *remote, syn: *syn, key: None };
-                self.machine.handle_link(id, origin, context.now);
+                self.accepted(*socket, *remote, *syn, context);
             }
             HostEvent::Readable(socket) => self.read(*socket, context),
             HostEvent::Closed(socket) | HostEvent::Reset(socket) => {
@@ -83,6 +114,23 @@ impl Server {
         self.turn(context);
     }
 
+    /// Somebody has come.
+    fn accepted(
+        &mut self,
+        socket: SocketId,
+        remote: SocketAddr,
+        syn: Option<Syn>,
+        context: &Context<'_>,
+    ) {
+        self.next_link += 1;
+        let id = LinkId(self.next_link);
+        self.lines.accepted(socket);
+        self.links.insert(id, socket);
+        self.ids.insert(socket, id);
+        let origin = LinkOrigin { remote, syn, key: None };
+        self.machine.handle_link(id, origin, context.now);
+    }
+
     /// Takes a document that came beside the network.
     pub(crate) fn handle_message(
         &mut self,
@@ -96,11 +144,16 @@ impl Server {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        if let Some(relay) = &mut self.relay {
+            relay.handle_timeout(context);
+        }
         self.turn(context);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.machine.poll_timeout().map(|(at, _)| at)
+        let own = self.machine.poll_timeout().map(|(at, _)| at);
+        let relay = self.relay.as_ref().and_then(RelayService::poll_timeout);
+        own.into_iter().chain(relay).min()
     }
 
     /// Closes all links, and says whether the broker then holds nothing any more.
@@ -147,6 +200,18 @@ impl Server {
     /// Turns the machine, and does what it wants done.
     fn turn(&mut self, context: &mut Context<'_>) {
         self.machine.handle_timeout(context.now);
+        while let Some(order) = self.machine.poll_pairing() {
+            let paired = self.relay.as_mut().and_then(|relay| relay.handle_order(order, context));
+            match paired {
+                Some(Paired::Opened(session)) => {
+                    self.machine.handle_pairing_opened(session, context.now);
+                }
+                Some(Paired::Failed(session)) => {
+                    self.machine.handle_pairing_failed(session, context.now);
+                }
+                None => {}
+            }
+        }
         // It gives packets out only where forging is switched on.
         while let Some(forged) = self.machine.poll_forge() {
             context.host.emit(forged.packet());

@@ -12,6 +12,7 @@ use simopen_protocol::technique::Technique;
 use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::incident::Incident;
 use simopen_scenario::network::Network;
+use simopen_scenario::proxies::Proxies;
 use simopen_scenario::run::RunRecord;
 
 use self::conduct::conduct;
@@ -49,6 +50,8 @@ pub struct Trial {
     pub icmp_shield: bool,
     /// What carries control documents.
     pub carriage: Carriage,
+    /// Which HTTP proxies the peers are set up to use; their hosts stand in the network.
+    pub proxies: Proxies,
     /// How long a login may take.
     pub login_timeout: Duration,
     /// Bytes that go each way, and are compared, once the connection is confirmed.
@@ -80,6 +83,7 @@ impl Trial {
             stack: Stack::Linux,
             icmp_shield: true,
             carriage: Carriage::Bytes,
+            proxies: Proxies::for_technique(technique),
             login_timeout: LOGIN,
             bytes: BYTES[0],
             bytes_after_cut: BYTES[1],

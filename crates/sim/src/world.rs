@@ -11,6 +11,7 @@ mod streams;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use simopen_nat::Middlebox;
 use simopen_packet::Timestamp;
 use simopen_scenario::incident::{Incident, NetworkChange};
 use simopen_scenario::network::{Layout, Place, PlacedBox};
+use simopen_scenario::proxies::Proxies;
 use simopen_scenario::seed::entropy_of;
 
 pub(crate) use self::exchange::{Exchange, Exchanged};
@@ -29,6 +31,7 @@ use crate::explore::walk::Walk;
 use crate::host::{Host, SocketId};
 use crate::lines::LineNumber;
 use crate::peer::Peer;
+use crate::proxy::Proxy;
 use crate::server::Server;
 
 /// Events that an attempt usually leaves in the network's journal.
@@ -53,6 +56,9 @@ pub(crate) struct World {
     places: [usize; 3],
     pub(crate) peers: [Peer; 2],
     pub(crate) server: Server,
+    /// The proxies of originator and responder, if they have any, with the places of their hosts
+    /// among the stations.
+    proxies: Vec<(usize, Proxy)>,
     streams: Streams,
     /// Room for one packet.
     packet: Vec<u8>,
@@ -122,6 +128,7 @@ impl World {
             places,
             peers,
             server,
+            proxies: Vec::new(),
             streams: Streams::default(),
             packet: Vec::new(),
             incidents: VecDeque::new(),
@@ -165,6 +172,12 @@ impl World {
         act: impl FnOnce(&mut Server, &mut Context<'_>) -> T,
     ) -> T {
         act(&mut self.server, &mut context!(self, self.places[2]))
+    }
+
+    /// Lets a proxy listen on the host at that place among all hosts.
+    pub(crate) fn add_proxy(&mut self, station: usize, address: IpAddr, kind: Proxies) {
+        let proxy = Proxy::listen(address, kind, &mut context!(self, station));
+        self.proxies.push((station, proxy));
     }
 
     /// Writes down what the world does itself.
@@ -264,7 +277,7 @@ impl World {
             match self.user(number) {
                 Some(User::Peer(place)) => self.with_peer(place, Peer::handle_timeout),
                 Some(User::Broker) => self.with_server(Server::handle_timeout),
-                None => {}
+                Some(User::Proxy(_)) | None => {}
             }
         }
         self.settle();
@@ -319,9 +332,13 @@ impl World {
                     self.peers[place].handle_event(event, &mut context);
                 }
                 Some(User::Broker) => self.server.handle_event(&event, &mut context),
+                Some(User::Proxy(proxy)) => {
+                    self.proxies[proxy].1.handle_event(&event, &mut context);
+                }
                 None => {}
             }
         }
+        self.pump(number, user);
         self.send_packets(number);
         self.read_journal();
         self.send_documents(user);
@@ -331,8 +348,24 @@ impl World {
         station.user_due = match user {
             Some(User::Peer(place)) => self.peers[place].poll_timeout(),
             Some(User::Broker) => self.server.poll_timeout(),
-            None => None,
+            Some(User::Proxy(_)) | None => None,
         };
+    }
+
+    /// Moves bytes at hosts that stand between others: for what they may write now nothing is told.
+    fn pump(&mut self, number: usize, user: Option<User>) {
+        let station = &mut self.stations[number];
+        let mut context = Context {
+            now: self.now,
+            name: &station.name,
+            host: &mut station.host,
+            log: &mut self.log,
+        };
+        match user {
+            Some(User::Broker) => self.server.pump(&mut context),
+            Some(User::Proxy(proxy)) => self.proxies[proxy].1.pump(&mut context),
+            Some(User::Peer(_)) | None => {}
+        }
     }
 
     fn send_packets(&mut self, number: usize) {
@@ -353,6 +386,7 @@ impl World {
         while let Some((line, message)) = match user {
             User::Peer(place) => self.peers[place].lines().poll_departing(),
             User::Broker => self.server.lines().poll_departing(),
+            User::Proxy(_) => None,
         } {
             let place = peer_of(line);
             let client = self.peers[place].lines().by_number(line);
@@ -360,7 +394,7 @@ impl World {
             let round_trip = client.and_then(|socket| host.round_trip(socket)).unwrap_or_default();
             let towards = match user {
                 User::Peer(_) => Towards::Broker,
-                User::Broker => Towards::Peer,
+                User::Broker | User::Proxy(_) => Towards::Peer,
             };
             let document = Document { line, towards, message };
             self.streams.send(document, round_trip / 2, self.now);
@@ -441,7 +475,10 @@ impl World {
         match self.places.iter().position(|place| *place == station) {
             Some(2) => Some(User::Broker),
             Some(place) => Some(User::Peer(place)),
-            None => None,
+            None => {
+                let found = self.proxies.iter().position(|(at, _)| *at == station);
+                found.map(User::Proxy)
+            }
         }
     }
 }
@@ -452,6 +489,8 @@ enum User {
     /// Originator (0) or responder (1).
     Peer(usize),
     Broker,
+    /// The one at that place among all proxies.
+    Proxy(usize),
 }
 
 /// Whose line it is: each peer counts its own by twos, from its place.

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use simopen_packet::{MAX_SYN_LEN, Timestamp};
-use simopen_protocol::control::Action;
+use simopen_protocol::address::HostPort;
+use simopen_protocol::control::{Action, Meeting};
 use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, Event, FromBroker};
 
 use super::PeerConfig;
 use super::greeting::{Greeted, Greeting};
 use super::listening::Listening;
 use super::ports::Port;
+use super::reach::{Reach, Reached};
 use crate::host::{DialOptions, HostEvent, SocketId};
 use crate::world::Context;
 
@@ -19,13 +21,16 @@ use crate::world::Context;
 pub(crate) struct Driving {
     pub(crate) attempt: Attempt,
     /// The connection that keeps the mapping of the attempt's port.
-    pub(crate) port: Port,
+    /// None where both meet at a relay.
+    pub(crate) port: Option<Port>,
+    config: PeerConfig,
     icmp_shield: bool,
     /// How long a SYN of its own making waits until it leaves, and those that wait.
     slow_to_send: Duration,
     unsent: VecDeque<(Timestamp, Vec<u8>)>,
     dialling: Option<SocketId>,
     punching: Option<SocketId>,
+    meeting: Option<Reach>,
     swallower: Option<SocketId>,
     listening: Option<Listening>,
     established: Option<SocketId>,
@@ -42,15 +47,17 @@ pub(crate) struct Connection {
 }
 
 impl Driving {
-    pub(crate) const fn new(attempt: Attempt, port: Port, config: &PeerConfig) -> Self {
+    pub(crate) fn new(attempt: Attempt, port: Option<Port>, config: &PeerConfig) -> Self {
         Self {
             attempt,
             port,
+            config: config.clone(),
             icmp_shield: config.icmp_shield,
             slow_to_send: config.slowness.to_send,
             unsent: VecDeque::new(),
             dialling: None,
             punching: None,
+            meeting: None,
             swallower: None,
             listening: None,
             established: None,
@@ -110,6 +117,16 @@ impl Driving {
 
     /// Takes what happened at the host. What does not concern the attempt changes nothing.
     pub(crate) fn handle_event(&mut self, event: HostEvent, context: &mut Context<'_>) {
+        if let Some(mut meeting) = self.meeting.take() {
+            match meeting.handle_event(&event, context) {
+                Reached::Waiting => self.meeting = Some(meeting),
+                Reached::There(socket) => return self.present(socket, &meeting, context),
+                Reached::Failed(outcome) => {
+                    meeting.close(context);
+                    return self.attempt.handle_outcome(outcome, context.now);
+                }
+            }
+        }
         match event {
             HostEvent::Established(socket) if self.dialling == Some(socket) => {
                 // What TTL the SYNs had does not suit the connection.
@@ -129,7 +146,7 @@ impl Driving {
             HostEvent::Swallowed(packet) => self.attempt.handle_packet(&packet, context.now),
             HostEvent::Accepted { listener, socket, .. } => self.called(listener, socket, context),
             HostEvent::Readable(socket) => self.read(socket, context),
-            HostEvent::Closed(socket) => self.lost(socket, Attempt::handle_wrong_greeting, context),
+            HostEvent::Closed(socket) => self.lost(socket, Attempt::handle_closed, context),
             HostEvent::Reset(socket) => self.lost(socket, Attempt::handle_reset, context),
             HostEvent::Established(_) | HostEvent::Failed(..) | HostEvent::SynSent { .. } => {}
         }
@@ -174,10 +191,34 @@ impl Driving {
                 // After the installed socket is there, so that the port was never without a holder.
                 drop_socket(&mut self.swallower, context);
             }
+            Command::Meet(_) => self.meet(context),
             Command::Abandon => self.close(context),
             // One of a newer machine.
             _ => self.attempt.handle_outcome(DialOutcome::LocalError, context.now),
         }
+    }
+
+    /// Dials the relay: the first of its addresses, which are numbers here.
+    fn meet(&mut self, context: &mut Context<'_>) {
+        let meeting = self.attempt.meeting();
+        let relay = |meeting: &Meeting| {
+            let relay = meeting.relay.iter().find_map(HostPort::endpoint)?;
+            Some((relay, meeting.value))
+        };
+        match meeting.and_then(relay) {
+            Some((relay, value)) => {
+                self.meeting = Some(Reach::begin(relay, Some(value), &self.config, context));
+            }
+            None => self.attempt.handle_outcome(DialOutcome::RelayUnreachable, context.now),
+        }
+    }
+
+    /// The relay is there.
+    fn present(&mut self, socket: SocketId, reach: &Reach, context: &mut Context<'_>) {
+        if let Some(meeting) = self.attempt.meeting().filter(|_| !reach.has_presented()) {
+            context.host.write(socket, meeting.value.as_bytes(), context.now);
+        }
+        self.established = Some(socket);
     }
 
     /// Gives up whatever is open.
@@ -186,6 +227,9 @@ impl Driving {
             [&mut self.dialling, &mut self.punching, &mut self.swallower, &mut self.established]
         {
             drop_socket(socket, context);
+        }
+        if let Some(meeting) = self.meeting.take() {
+            meeting.close(context);
         }
         if let Some(listening) = self.listening.take() {
             listening.close(context);

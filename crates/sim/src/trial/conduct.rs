@@ -11,12 +11,14 @@ use std::time::Duration;
 use simopen_broker::{Broker, BrokerConfig};
 use simopen_fabric::Fabric;
 use simopen_packet::{Entropy, Timestamp};
+use simopen_protocol::address::HostPort;
 use simopen_scenario::evidence::Evidence;
 use simopen_scenario::judgement::{Account, Story};
 use simopen_scenario::network::{Host as Placed, Layout, Network};
-use simopen_scenario::oracle::BROKER_PORT;
+use simopen_scenario::oracle::{BROKER_PORT, RELAY_PORT};
 use simopen_scenario::participants::{PROOF, consent, directory, secret, user};
 use simopen_scenario::pattern::{HELD_BYTES, PATIENCE, STREAMS};
+use simopen_scenario::proxies::{PROXY_NAMES, PROXY_PORT, Proxies};
 use simopen_scenario::seed::entropy_of;
 
 use super::invariants;
@@ -72,7 +74,8 @@ struct Conductor<'trial> {
 impl<'trial> Conductor<'trial> {
     fn new(trial: &'trial Trial, network: Network, seed: u64) -> Self {
         let world = build(trial, network, seed);
-        let account = Account::beginning(Timestamp::ZERO, "sim");
+        let mut account = Account::beginning(Timestamp::ZERO, "sim");
+        account.relayed = trial.technique.meets_at_relay();
         Self { trial, world, limit: LIMIT, account, held: None, violations: Vec::new() }
     }
 
@@ -95,6 +98,7 @@ impl<'trial> Conductor<'trial> {
         for (place, since) in since.into_iter().enumerate() {
             let gathered = self.world.peers[place].gathered();
             let why = match since {
+                Some(_) if self.account.relayed => continue,
                 Some(_) if gathered.is_some_and(|taken| taken <= PROOF) => continue,
                 Some(_) => "no port could be proven to the broker",
                 None => "the broker did not answer",
@@ -143,8 +147,12 @@ impl<'trial> Conductor<'trial> {
         });
         if let [Some(End::Connected(a, _)), Some(End::Connected(b, _))] = ends {
             let connections = [a.clone(), b.clone()];
-            invariants::agreed(self.trial, &mut self.world, &connections, &mut self.violations);
-            self.account.direct = Some(self.prove_direct(&connections));
+            if self.account.relayed {
+                self.account.direct = self.prove_relayed(&connections);
+            } else {
+                invariants::agreed(self.trial, &mut self.world, &connections, &mut self.violations);
+                self.account.direct = Some(self.prove_direct(&connections));
+            }
         } else {
             invariants::one_sided(ends, &mut self.violations);
             if self.world.is_faultless() {
@@ -171,6 +179,23 @@ impl<'trial> Conductor<'trial> {
             self.held = Some(self.both_ways(connections, HELD_BYTES, false, limit));
         }
         true
+    }
+
+    /// Bytes both ways, and once more where the connection is held; then without broker and relay,
+    /// where none may come. `None` where none came before.
+    fn prove_relayed(&mut self, connections: &[Connection; 2]) -> Option<bool> {
+        let limit = self.world.now() + BYTES_LIMIT;
+        if !self.both_ways(connections, self.trial.bytes, true, limit) {
+            return None;
+        }
+        if let Some(until) = self.trial.hold {
+            self.world.run(self.account.requested + until, |_| false);
+            let limit = self.world.now() + PATIENCE;
+            self.held = Some(self.both_ways(connections, HELD_BYTES, false, limit));
+        }
+        self.world.cut_off_broker();
+        let limit = self.world.now() + PATIENCE;
+        Some(self.both_ways(connections, self.trial.bytes_after_cut, false, limit))
     }
 
     /// Sends so many bytes each way and says whether each came as it was sent.
@@ -243,6 +268,9 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
         Detail::Record | Detail::Timeline | Detail::Trace => JOURNAL,
     });
     let broker = SocketAddr::new(first_address(&network.hosts[trial.hosts[2]]), BROKER_PORT);
+    let relay = trial.technique.meets_at_relay();
+    let relay = relay.then(|| SocketAddr::new(broker.ip(), RELAY_PORT));
+    let proxies = proxies(trial, &network.hosts);
     let peers = [0, 1].map(|place: usize| {
         let host = &network.hosts[trial.hosts[place]];
         let config = PeerConfig {
@@ -255,6 +283,9 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
             slowness: trial.slowness[place],
             icmp_shield: trial.icmp_shield,
             carriage: trial.carriage,
+            path: trial.proxies.path(trial.technique),
+            proxy: proxies[place].map(|(_, address)| SocketAddr::new(address, PROXY_PORT)),
+            proves: relay.is_none(),
         };
         Peer::new(config, chance(seed, Whose::Peer, place))
     });
@@ -270,20 +301,35 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
         layout: Layout { hosts: network.hosts, boxes: network.boxes },
         places: trial.hosts,
         peers,
-        server: Server::new(machine(trial, broker.ip(), seed), trial),
+        server: Server::new(machine(trial, broker.ip(), relay, seed), trial),
         log: Log::new(trial.detail == Detail::Trace),
     });
     if trial.carriage == super::Carriage::Streams {
         world.step("carries documents beside the network, not by TCP".to_owned());
     }
-    world.with_server(|_, context| Server::listen(broker, context));
+    world.with_server(|server, context| server.listen(broker, relay, context));
+    for (station, address) in proxies.into_iter().flatten() {
+        world.add_proxy(station, address, trial.proxies);
+    }
     world
 }
 
-fn machine(trial: &Trial, own: IpAddr, seed: u64) -> Broker {
+/// The places and addresses of the proxies' hosts.
+fn proxies(trial: &Trial, hosts: &[Placed]) -> [Option<(usize, IpAddr)>; 2] {
+    if trial.proxies == Proxies::None {
+        return [None; 2];
+    }
+    PROXY_NAMES.map(|name| {
+        let station = hosts.iter().position(|host| host.name == name)?;
+        Some((station, first_address(&hosts[station])))
+    })
+}
+
+fn machine(trial: &Trial, own: IpAddr, relay: Option<SocketAddr>, seed: u64) -> Broker {
     let config = BrokerConfig {
         consent: consent(trial.forging, own),
         arrival: trial.arrival,
+        relay: relay.into_iter().map(HostPort::from).collect(),
         ..BrokerConfig::default()
     };
     Broker::new(config, directory(), chance(seed, Whose::Broker, 0))

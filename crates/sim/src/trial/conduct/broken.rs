@@ -141,7 +141,7 @@ fn a_broker_that_holds_something_when_all_have_gone_is_found() {
     let trial = Trial::new(FORGED);
     let mut conductor = decided(&trial);
     let remote = SocketAddr::from(([192, 0, 2, 1], 1));
-    let mut machine = machine(&trial, remote.ip(), 1);
+    let mut machine = machine(&trial, remote.ip(), None, 1);
     machine.handle_link(LinkId(99), LinkOrigin { remote, syn: None, key: None }, Timestamp::ZERO);
     // A service that does not know of the link.
     conductor.world.server = Server::new(machine, &trial);
