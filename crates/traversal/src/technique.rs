@@ -314,7 +314,8 @@ impl Opener {
     }
 }
 
-/// Whether a cause is a definite answer, after which nothing is waited for.
+/// Whether a cause is a definite answer, after which nothing is waited for. A relay that closes does
+/// so because of the other side, which may say why.
 pub(crate) fn is_definite(cause: Cause) -> bool {
-    cause != Cause::NoAnswer
+    cause != Cause::NoAnswer && cause != Cause::NotPaired
 }

@@ -7,3 +7,4 @@ mod field;
 mod files;
 mod legs;
 mod matrix;
+mod relay;

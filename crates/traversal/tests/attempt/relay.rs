@@ -93,8 +93,32 @@ fn a_relay_that_closes_before_a_greeting_has_joined_nobody() {
             side.dialled(DialOutcome::Established);
             end(&mut side.attempt, side.now);
             side.drain();
+            assert_eq!(side.reported(), [OutcomeState::Failed(Cause::NotPaired)]);
+            side.finish();
             side.assert_failed(Cause::NotPaired);
         }
+    }
+}
+
+#[test]
+fn why_a_relay_closed_is_what_the_other_side_says_before_or_after() {
+    let refused = OutcomeState::Failed(Cause::ProxyRefused);
+    for mut side in both_dialling() {
+        side.dialled(DialOutcome::Established);
+        side.attempt.handle_closed(side.now);
+        side.drain();
+        assert_eq!(side.failure(), None);
+        side.hear_of_peer(refused);
+        side.assert_failed(Cause::ProxyRefused);
+        assert_eq!(side.failure().map(|failure| failure.seen_by), Some(SeenBy::Peer));
+    }
+    for mut side in both_dialling() {
+        side.dialled(DialOutcome::Established);
+        side.hear_of_peer(OutcomeState::Failed(Cause::NotPaired));
+        assert_eq!(side.failure(), None, "this side may still be joined");
+        side.attempt.handle_closed(side.now);
+        side.drain();
+        side.assert_failed(Cause::NotPaired);
     }
 }
 
