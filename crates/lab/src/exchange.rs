@@ -3,8 +3,7 @@
 use std::io;
 
 use simopen_scenario::pattern::Pattern;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const CHUNK: usize = 4 * 1024;
 
@@ -14,12 +13,12 @@ const CHUNK: usize = 4 * 1024;
 ///
 /// Fails where the connection breaks, and where a byte differs.
 pub(crate) async fn exchange(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     bytes: usize,
     own: u64,
     other: u64,
 ) -> io::Result<()> {
-    let (mut read, mut write) = stream.split();
+    let (mut read, mut write) = tokio::io::split(stream);
     let send = async {
         let mut pattern = Pattern::new(own);
         let mut left = bytes;

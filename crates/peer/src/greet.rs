@@ -5,7 +5,8 @@ use std::io;
 use simopen_protocol::greeting::{self, GREETING_LEN, Greetings};
 use simopen_traversal::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::carriage::Carried;
 
 /// Presents this side and hears the other. The originator speaks first, so that no byte of the
 /// responder meets a box that has not seen the originator's handshake.
@@ -14,12 +15,12 @@ use tokio::net::TcpStream;
 ///
 /// Fails where the connection breaks; `Ok(None)` where somebody else is at the other end.
 pub(crate) async fn greet(
-    mut stream: TcpStream,
+    mut stream: Carried,
     greetings: Greetings,
     role: Role,
-) -> io::Result<Option<TcpStream>> {
+) -> io::Result<Option<Carried>> {
     // The greeting is small and waited for; an error only costs latency.
-    let _ = stream.set_nodelay(true);
+    let _ = stream.tcp().map(|socket| socket.set_nodelay(true));
     let own = greeting::encode(&greetings.own);
     let mut theirs = [0; GREETING_LEN];
     if role == Role::Originator {

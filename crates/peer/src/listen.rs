@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
+use crate::carriage::Carried;
 use crate::greet::greet;
 
 /// Callers that are heard out at a time. The oldest goes when one more comes: the expected one
@@ -29,7 +30,7 @@ pub(crate) struct Listening {
     listener: TcpListener,
     greetings: Greetings,
     clock: Clock,
-    callers: JoinSet<(Timestamp, io::Result<Option<TcpStream>>)>,
+    callers: JoinSet<(Timestamp, io::Result<Option<Carried>>)>,
     order: VecDeque<AbortHandle>,
 }
 
@@ -47,7 +48,7 @@ impl Listening {
 
     /// Waits for the caller that greets as expected, and gives the moment since which its
     /// connection stands. Strangers are closed. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> (Timestamp, TcpStream) {
+    pub(crate) async fn next(&mut self) -> (Timestamp, Carried) {
         loop {
             tokio::select! {
                 Some(done) = self.callers.join_next() => match done {
@@ -78,8 +79,9 @@ impl Listening {
         }
         let (since, greetings) = (self.clock.now(), self.greetings);
         self.order.push_back(
-            self.callers
-                .spawn(async move { (since, greet(stream, greetings, Role::Responder).await) }),
+            self.callers.spawn(async move {
+                (since, greet(stream.into(), greetings, Role::Responder).await)
+            }),
         );
     }
 }
@@ -121,7 +123,7 @@ mod tests {
         let mut loud = call(local, &[b'x'; 4096]).await;
         let mut right = call(local, &greeting::encode(&greetings().peer)).await;
         let (_, found) = listening.next().await;
-        assert_eq!(found.peer_addr().unwrap(), right.local_addr().unwrap());
+        assert_eq!(found.tcp().unwrap().peer_addr().unwrap(), right.local_addr().unwrap());
         let mut answer = [0; greeting::GREETING_LEN];
         right.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, greeting::encode(&greetings().own));
@@ -140,7 +142,7 @@ mod tests {
         }
         let right = call(local, &greeting::encode(&greetings().peer)).await;
         let (_, found) = listening.next().await;
-        assert_eq!(found.peer_addr().unwrap(), right.local_addr().unwrap());
+        assert_eq!(found.tcp().unwrap().peer_addr().unwrap(), right.local_addr().unwrap());
         assert!(listening.callers.len() <= CALLERS, "{}", listening.callers.len());
         assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0, "the oldest was closed");
     }

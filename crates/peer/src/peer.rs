@@ -14,12 +14,12 @@ use simopen_protocol::control::{Action, Certificate, ConnectionRequest, Login, R
 use simopen_protocol::identity::{DeviceName, PeerId, SessionId, UserId};
 use simopen_protocol::technique::Technique;
 use simopen_traversal::{Attempt, AttemptConfig, Event, FromBroker, Role, SynTemplate};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tracing::debug;
 
 pub use self::linking::{LinkError, Step, Whom};
+use crate::carriage::Carried;
 use crate::config::{Identity, PeerConfig};
 use crate::error::{ConnectError, LoginError, RequestError};
 use crate::link::{Link, Opening};
@@ -66,8 +66,8 @@ pub struct Observation {
 /// A connection that the other side has confirmed.
 #[derive(Debug)]
 pub struct Connection {
-    /// A plain kernel socket.
-    pub stream: TcpStream,
+    /// A plain kernel socket, but where a relay is reached inside bodies of HTTP.
+    pub stream: Carried,
     /// The session that opened it.
     pub session: SessionId,
     /// Which side of it this peer is.

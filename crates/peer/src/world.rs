@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::carriage::Carried;
 use crate::config::{IcmpShield, PeerConfig, SynCaptureWay};
 use crate::error::ConnectError;
 use crate::greet::greet;
@@ -75,9 +76,9 @@ enum Happened {
     LinkLost,
     Packet(Direction, Vec<u8>),
     Dialled(DialOutcome),
-    Met(Result<TcpStream, DialOutcome>),
+    Met(Result<Carried, DialOutcome>),
     Greeted(Greeting),
-    Accepted(Timestamp, TcpStream),
+    Accepted(Timestamp, Carried),
     TimeOut,
 }
 
@@ -89,11 +90,11 @@ struct World {
     dialling: Option<TcpStream>,
     punching: Option<TcpStream>,
     listening: Option<Listening>,
-    meeting: Option<JoinHandle<Result<TcpStream, DialOutcome>>>,
+    meeting: Option<JoinHandle<Result<Carried, DialOutcome>>>,
     swallower: Option<SwallowingPort>,
-    established: Option<TcpStream>,
-    greeting: Option<JoinHandle<io::Result<Option<TcpStream>>>>,
-    confirmed: Option<TcpStream>,
+    established: Option<Carried>,
+    greeting: Option<JoinHandle<io::Result<Option<Carried>>>>,
+    confirmed: Option<Carried>,
 }
 
 impl World {
@@ -179,11 +180,13 @@ impl World {
             }
             Command::Emit(syn) => emit(&syn),
             Command::Install { own, answer } => self.install(&own, &answer),
-            Command::Meet(carriage) => {
+            Command::Meet(way) => {
                 // The machine names the meeting before it gives the command.
                 if let Some(meeting) = attempt.meeting() {
+                    let carriage = self.context.config.carriage.clone();
                     let consent = attempt.consent().clone();
-                    self.meeting = Some(tokio::spawn(meet(meeting.clone(), carriage, consent)));
+                    self.meeting =
+                        Some(tokio::spawn(meet(meeting.clone(), carriage, way, consent)));
                 }
                 Ok(())
             }
@@ -248,7 +251,7 @@ impl World {
 
     fn install(&mut self, own: &Syn, answer: &SynAck) -> Result<(), DeviceError> {
         let installation = Installation::from_handshake(own, answer).map_err(device_error)?;
-        self.established = Some(into_tokio(install(&installation).map_err(device_error)?)?);
+        self.established = Some(into_tokio(install(&installation).map_err(device_error)?)?.into());
         // After the connect of the installed socket, so that the port was never without a holder.
         self.swallower = None;
         close_aside(self.capture.take());
@@ -311,7 +314,7 @@ impl World {
                 if let Err(error) = self.raise_ttl() {
                     debug!(%error, "the connection keeps the TTL of its SYNs");
                 }
-                self.established = self.dialling.take();
+                self.established = self.dialling.take().map(Carried::from);
             }
             Happened::Dialled(outcome) => {
                 self.dialling = None;
@@ -449,7 +452,7 @@ async fn next_packet(capture: &mut Option<CaptureStream>) -> (Direction, Vec<u8>
     }
 }
 
-async fn accepted(listening: &mut Option<Listening>) -> (Timestamp, TcpStream) {
+async fn accepted(listening: &mut Option<Listening>) -> (Timestamp, Carried) {
     match listening {
         Some(listening) => listening.next().await,
         None => std::future::pending().await,
@@ -469,8 +472,8 @@ fn keep_going(mut capture: CaptureStream) -> JoinHandle<()> {
 }
 
 async fn met(
-    meeting: &mut Option<JoinHandle<Result<TcpStream, DialOutcome>>>,
-) -> Result<TcpStream, DialOutcome> {
+    meeting: &mut Option<JoinHandle<Result<Carried, DialOutcome>>>,
+) -> Result<Carried, DialOutcome> {
     match meeting {
         Some(task) => task.await.unwrap_or(Err(DialOutcome::LocalError)),
         None => std::future::pending().await,
@@ -513,13 +516,13 @@ pub(crate) async fn dialled(stream: &TcpStream) -> io::Result<()> {
 
 /// How the exchange of greetings ended.
 enum Greeting {
-    Right(TcpStream),
+    Right(Carried),
     Wrong,
     Closed,
     Reset,
 }
 
-async fn greeted(greeting: &mut Option<JoinHandle<io::Result<Option<TcpStream>>>>) -> Greeting {
+async fn greeted(greeting: &mut Option<JoinHandle<io::Result<Option<Carried>>>>) -> Greeting {
     let Some(task) = greeting else {
         return std::future::pending().await;
     };
