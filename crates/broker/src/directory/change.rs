@@ -212,7 +212,10 @@ impl Directory {
         let key = device.fingerprint();
         let holder = self.device_called(&device.user, &device.name);
         let is_taken = holder.is_some_and(|holder| holder.key != device.key);
-        let is_homeless = device.kind == DeviceKind::Peer && !self.users.contains_key(&device.user);
+        // A user who was revoked keeps devices that were, and gets no others.
+        let of_user = self.standing(&device.user);
+        let is_homeless = device.kind == DeviceKind::Peer
+            && of_user.is_none_or(|of_user| device.standing < of_user);
         if is_homeless || (is_taken && device.standing == Standing::Good) {
             return;
         }
@@ -288,7 +291,7 @@ impl Directory {
 
     fn put_note(&mut self, note: &KeptNote) {
         let mut note = note.clone();
-        note.recipients.retain(|recipient| self.users.contains_key(recipient));
+        note.recipients.retain(|recipient| self.standing(recipient) == Some(Standing::Good));
         if note.recipients.is_empty() || self.notes.contains_key(&note.id) {
             return;
         }

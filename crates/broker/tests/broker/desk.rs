@@ -7,15 +7,16 @@ use std::time::Duration;
 use simopen_broker::consent::{ConsentPolicy, Violation};
 use simopen_broker::directory::{Directory, User};
 use simopen_broker::{
-    Broker, BrokerConfig, Event, Forged, Forging, LinkId, LinkOrigin, PathEstimate, Transmit,
+    AdminError, AdminId, AdminReply, AdminRequest, Broker, BrokerConfig, Event, Forged, Forging,
+    LinkId, LinkOrigin, PairingOrder, PathEstimate, Persist, Transmit,
 };
 use simopen_packet::{
     Entropy, MAX_SYN_LEN, SeqNumber, Syn, SynOptions, Timestamp, Timestamps, Ttl,
 };
 use simopen_protocol::control::{
     Accept, Accepted, Action, Connect, ConnectionRequest, ErrorName, LoggedIn, Login, Message,
-    Notification, Outcome, OutcomeState, Presence, Probe, Reachable, Reply, Request, SynBytes,
-    SynReport, TransactionId,
+    Notification, Outcome, OutcomeState, Presence, Probe, PublicKey, Reachable, Reply, Request,
+    SynBytes, SynReport, TransactionId,
 };
 use simopen_protocol::identity::{PeerId, SessionId, UserId};
 use simopen_protocol::technique::{SynOwner, Technique};
@@ -23,6 +24,9 @@ use simopen_protocol::token::Token;
 
 pub(crate) const KERNEL: Technique = Technique::ForgedSynAck(SynOwner::Kernel);
 pub(crate) const USERSPACE: Technique = Technique::ForgedSynAck(SynOwner::Userspace);
+
+/// What the wall clock says when a test begins: seconds since 1970.
+pub(crate) const WALL: u64 = 1_800_000_000;
 
 /// The first sequence number of every connection to the broker.
 pub(crate) const PROBE_SEQUENCE: u32 = 77;
@@ -94,8 +98,24 @@ pub(crate) struct Desk {
     pub(crate) closed: Vec<LinkId>,
     pub(crate) forged: Vec<Forged>,
     pub(crate) events: Vec<Event>,
+    pub(crate) orders: Vec<PairingOrder>,
+    /// What a store does that is asked to keep something.
+    pub(crate) store: Store,
+    /// What it has kept.
+    pub(crate) kept: Directory,
+    /// What it was asked to keep, and has not settled.
+    pub(crate) asked: Vec<Persist>,
+    answers: BTreeMap<AdminId, Result<AdminReply, AdminError>>,
+    admins: u64,
     transaction: u32,
     next_link: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    Keeps,
+    Fails,
+    Waits,
 }
 
 impl Desk {
@@ -117,9 +137,28 @@ impl Desk {
             let communities = [community.parse().unwrap()].into();
             directory.insert(user(name), User { secret: Some(secret(name)), communities });
         }
-        let config = BrokerConfig { consent, ..BrokerConfig::default() };
+        Self::with_config(BrokerConfig { consent, ..BrokerConfig::default() }, directory)
+    }
+
+    /// The same people, and a broker that is set up otherwise.
+    pub(crate) fn set_up(change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        let mut config = BrokerConfig::default();
+        change(&mut config);
+        Self::with_config(config, Self::new().kept)
+    }
+
+    pub(crate) fn with_config(config: BrokerConfig, directory: Directory) -> Self {
+        let kept = directory.clone();
+        let mut broker = Broker::new(config, directory, Entropy::new([9; 32]));
+        broker.handle_wall_clock(WALL, Timestamp::ZERO);
         Self {
-            broker: Broker::new(config, directory, Entropy::new([9; 32])),
+            broker,
+            kept,
+            store: Store::Keeps,
+            asked: Vec::new(),
+            orders: Vec::new(),
+            answers: BTreeMap::new(),
+            admins: 0,
             now: Timestamp::ZERO,
             inbox: BTreeMap::new(),
             closed: Vec::new(),
@@ -221,6 +260,25 @@ impl Desk {
         }
     }
 
+    /// Takes the response to the last request out of the inbox.
+    pub(crate) fn last_response(&mut self, link: LinkId) -> Option<Result<Reply, ErrorName>> {
+        self.response(link, TransactionId(self.transaction))
+    }
+
+    /// Takes everything unasked out of the inbox, lists taken apart.
+    pub(crate) fn lines(&mut self, link: LinkId) -> Vec<Notification> {
+        let apart = |notification| {
+            if let Notification::Several(lines) = notification { lines } else { vec![notification] }
+        };
+        self.notifications(link).into_iter().flat_map(apart).collect()
+    }
+
+    /// A connection of a device that shows its key.
+    pub(crate) fn link_with_key(&mut self, remote: &str, key: &PublicKey) -> LinkId {
+        let key = Some(key.fingerprint());
+        self.accept_link(LinkOrigin { remote: endpoint(remote), syn: None, key })
+    }
+
     /// Takes everything unasked out of the inbox.
     pub(crate) fn notifications(&mut self, link: LinkId) -> Vec<Notification> {
         let all = self.inbox.remove(&link).unwrap_or_default();
@@ -256,6 +314,16 @@ impl Desk {
         let reply = self.ask(link, Action::Login(login)).unwrap()?;
         let Reply::LoggedIn(logged_in) = reply else { panic!("{reply:?}") };
         Ok(logged_in)
+    }
+
+    /// The same for somebody who may have been revoked, or whose answer is held back.
+    pub(crate) fn log_in_if_possible(&mut self, name: &str, link: LinkId) -> Option<LoggedIn> {
+        let login =
+            Login { user: user(name), secret: Some(secret(name)), reachable: Reachable::Yes };
+        match self.ask(link, Action::Login(login)) {
+            Some(Ok(Reply::LoggedIn(logged_in))) => Some(logged_in),
+            Some(Ok(_) | Err(_)) | None => None,
+        }
     }
 
     /// Logs in from an own link, without any proof.
@@ -401,7 +469,70 @@ impl Desk {
         assert_eq!(self.broker.stats().forged, 0);
     }
 
+    /// An operator asks; the answer, where there was one at once.
+    pub(crate) fn try_admin(
+        &mut self,
+        request: AdminRequest,
+    ) -> Option<Result<AdminReply, AdminError>> {
+        self.admins += 1;
+        let id = AdminId(self.admins);
+        self.broker.handle_admin(id, request, self.now);
+        self.drain();
+        self.answers.remove(&id)
+    }
+
+    #[track_caller]
+    pub(crate) fn admin(&mut self, request: AdminRequest) -> Result<AdminReply, AdminError> {
+        self.try_admin(request).expect("an answer")
+    }
+
+    pub(crate) fn any_answer(&mut self) -> Option<Result<AdminReply, AdminError>> {
+        self.answers.pop_first().map(|(_, answer)| answer)
+    }
+
+    pub(crate) fn late_answer(&mut self) -> Option<Result<AdminReply, AdminError>> {
+        self.answers.remove(&AdminId(self.admins))
+    }
+
+    /// The store settles what it was asked first.
+    pub(crate) fn settle(&mut self, how: Store) {
+        let persist = self.asked.remove(0);
+        self.settle_one(&persist, how);
+        self.drain();
+    }
+
+    fn settle_one(&mut self, persist: &Persist, how: Store) {
+        match how {
+            Store::Keeps => {
+                persist.changes.iter().for_each(|change| self.kept.apply(change));
+                self.broker.handle_persisted(persist.id, self.now);
+            }
+            Store::Fails => self.broker.handle_persist_failed(persist.id, self.now),
+            Store::Waits => self.asked.push(persist.clone()),
+        }
+    }
+
     pub(crate) fn drain(&mut self) {
+        self.drain_transmits();
+        while let Some(persist) = self.broker.poll_persist() {
+            self.settle_one(&persist, self.store);
+            self.drain_transmits();
+        }
+        while let Some(order) = self.broker.poll_pairing() {
+            self.orders.push(order);
+        }
+        while let Some((id, answer)) = self.broker.poll_admin() {
+            self.answers.insert(id, answer);
+        }
+        while let Some(forged) = self.broker.poll_forge() {
+            self.forged.push(forged);
+        }
+        while let Some(event) = self.broker.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn drain_transmits(&mut self) {
         while let Some(transmit) = self.broker.poll_transmit() {
             match transmit {
                 Transmit::Message(link, message) => {
@@ -413,12 +544,6 @@ impl Desk {
                 }
                 Transmit::Close(link) => self.closed.push(link),
             }
-        }
-        while let Some(forged) = self.broker.poll_forge() {
-            self.forged.push(forged);
-        }
-        while let Some(event) = self.broker.poll_event() {
-            self.events.push(event);
         }
     }
 }
