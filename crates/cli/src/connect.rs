@@ -1,15 +1,20 @@
 //! `simopen connect`.
 
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
+use nix::unistd::dup2_stdout;
 use simopen_peer::manager::words::{ConnectOrder, Refusal, Route};
 use simopen_peer::manager::{Desk, Device, DeviceConfig, Stream};
 use simopen_protocol::control::Reachable;
+use tokio::io::{AsyncWrite, Stdout};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
@@ -107,9 +112,32 @@ async fn connect(desk: &Desk, order: &ConnectOrder, telling: Telling) -> Result<
 /// Carries bytes between standard input and output and a stream.
 pub(crate) async fn carry_standard(stream: Stream) -> Result<(), Refusal> {
     let ending = stream.ending();
-    let carried = exchange(tokio::io::stdin(), tokio::io::stdout(), stream).await;
+    let carried = exchange(tokio::io::stdin(), StandardOutput(tokio::io::stdout()), stream).await;
     carried.map_err(Refusal::failed)?;
     ending.wait().await
+}
+
+/// Standard output, whose end others see as soon as it is shut down, although the program runs on.
+struct StandardOutput(Stdout);
+
+impl AsyncWrite for StandardOutput {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.0).poll_flush(context))?;
+        let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+        Poll::Ready(dup2_stdout(nowhere).map_err(io::Error::from))
+    }
 }
 
 /// A connection for each caller of a local port.
@@ -129,7 +157,7 @@ async fn listen(
         } else {
             eprintln!("simopen: whoever connects to {local} gets to {}", order.to);
         }
-        std::io::stderr().flush()?;
+        io::stderr().flush()?;
     }
     let (desk, order) = (Rc::new(desk.clone()), Rc::new(order.clone()));
     let callers = async move {

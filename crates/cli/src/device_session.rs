@@ -24,18 +24,23 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) fn run_until_interrupted(
     work: impl Future<Output = Result<ExitCode>>,
 ) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime for the network")?;
-    let outcome = runtime.block_on(async {
+    run(async {
         let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
         tokio::select! {
             outcome = work => outcome,
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
             _ = terminate.recv() => Ok(ExitCode::from(INTERRUPTED)),
         }
-    });
+    })
+}
+
+/// Runs this until it is done.
+pub(crate) fn run(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime for the network")?;
+    let outcome = runtime.block_on(work);
     // A read of standard input cannot be broken off, and is not waited for.
     runtime.shutdown_background();
     outcome

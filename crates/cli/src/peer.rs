@@ -11,17 +11,16 @@ use simopen_protocol::control::Reachable;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::device_log;
-use crate::device_session::{farewell, refuse, run_until_interrupted};
+use crate::device_session::{farewell, refuse};
 use crate::listen::forward;
 use crate::peer_arguments::PeerArguments;
-use crate::{output, surroundings};
+use crate::{device_log, device_session, output, surroundings};
 
 pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
     let home = surroundings::home(&arguments.home)?;
     let joined = home.memberships()?;
     let lock = Manager::lock(&home)?;
-    run_until_interrupted(async {
+    device_session::run(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let (watcher, mut happened) = mpsc::unbounded_channel();
         let config = DeviceConfig {
