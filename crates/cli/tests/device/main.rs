@@ -7,3 +7,5 @@ mod community;
 mod joining;
 mod notes;
 mod program;
+mod ssh;
+mod streams;
