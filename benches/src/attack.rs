@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -117,7 +117,10 @@ async fn go_on(attack: Attack, at: SocketAddr, connections: usize) {
     for number in 0..connections {
         // Spread over a second, as clocks are.
         let offset = Duration::from_micros(1_000_000 * number as u64 / connections as u64);
-        tokio::spawn(connection(attack, at, offset, &OPENED));
+        // From several addresses: one alone has too few ports, and the kernel looks long for a free one.
+        let from = Ipv4Addr::new(127, 0, 1, (number % 100 + 1) as u8);
+        let from = at.is_ipv4().then_some(IpAddr::V4(from));
+        tokio::spawn(connection(attack, at, from, offset, &OPENED));
     }
     let mut often = interval_at(Instant::now(), Duration::from_millis(10));
     while OPENED.load(Ordering::Relaxed) < connections as u64 {
@@ -134,13 +137,19 @@ async fn go_on(attack: Attack, at: SocketAddr, connections: usize) {
     let _ = end.await;
 }
 
-async fn connection(attack: Attack, at: SocketAddr, offset: Duration, opened: &AtomicU64) {
+async fn connection(
+    attack: Attack,
+    at: SocketAddr,
+    from: Option<IpAddr>,
+    offset: Duration,
+    opened: &AtomicU64,
+) {
     let mut seconds = interval_at(Instant::now() + offset, Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_first = true;
     loop {
         seconds.tick().await;
-        let Ok(mut stream) = dial(at, None).await else {
+        let Ok(mut stream) = dial(at, from).await else {
             continue;
         };
         if is_first {

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use simopen_broker::directory::{Change, Device, DeviceKind, Directory, Standing};
 use simopen_device::socket::listener_saving_syn;
 use simopen_peer::{Credentials, DeviceKey};
+use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, UserId};
 use simopen_server::authority::{Authority, Subject};
 use simopen_server::broker::{Builder, Desk};
@@ -75,40 +76,61 @@ impl Prepared {
     ///
     /// Where keys cannot be made.
     pub fn new(users: usize) -> Result<Self, Failure> {
-        let now = WallClock::default().seconds();
-        let authority = Authority::ephemeral(now)?;
-        let (name, device) = (BrokerName::new("stand")?, DeviceName::new(DEVICE)?);
-        let community = CommunityName::new(COMMUNITY)?;
-        let mut directory = Directory::default();
-        let mut devices = Vec::new();
+        Self::by(Authority::ephemeral(WallClock::default().seconds())?, users)
+    }
+
+    /// The same, signed by an authority that somebody keeps.
+    ///
+    /// # Errors
+    ///
+    /// Where keys cannot be made.
+    pub fn by(authority: Authority, users: usize) -> Result<Self, Failure> {
+        let mut prepared = Self { authority, directory: Directory::default(), devices: Vec::new() };
         for number in 0..users {
-            let user = UserId::new(&format!("u{number}"))?;
             let key = DeviceKey::generate()?;
-            let public = key.public()?;
+            let (user, device) = prepared.admit(number, key.public()?)?;
+            let (authority, public) = (&prepared.authority, key.public()?);
             let subject = Subject { user: &user, device: &device, key: &public };
-            let certificate = authority.issue_device(subject, now)?;
-            directory.apply(&Change::User { user: user.clone(), secret: None });
-            let member = Change::Member { community: community.clone(), user: user.clone() };
-            directory.apply(&member);
-            directory.apply(&Change::Device(Device {
-                user: user.clone(),
-                name: device.clone(),
-                key: public,
-                kind: DeviceKind::Peer,
-                joined: now,
-                invited_by: None,
-                standing: Standing::Good,
-            }));
-            devices.push(Credentials {
-                broker: name.clone(),
+            let certificate = authority.issue_device(subject, WallClock::default().seconds())?;
+            let (broker, authority) = (BrokerName::new("stand")?, authority.certificate());
+            prepared.devices.push(Credentials {
+                broker,
                 user,
-                device: device.clone(),
-                authority: authority.certificate(),
+                device,
+                authority,
                 certificate,
                 key,
             });
         }
-        Ok(Self { authority, directory, devices })
+        Ok(prepared)
+    }
+
+    /// The directory of one user whose device has this key, for a broker in another process.
+    ///
+    /// # Errors
+    ///
+    /// Never, for names of its own.
+    pub fn of_key(authority: Authority, key: Vec<u8>) -> Result<Self, Failure> {
+        let mut prepared = Self { authority, directory: Directory::default(), devices: Vec::new() };
+        prepared.admit(0, PublicKey(key))?;
+        Ok(prepared)
+    }
+
+    fn admit(&mut self, number: usize, key: PublicKey) -> Result<(UserId, DeviceName), Failure> {
+        let (user, name) = (UserId::new(&format!("u{number}"))?, DeviceName::new(DEVICE)?);
+        let community = CommunityName::new(COMMUNITY)?;
+        self.directory.apply(&Change::User { user: user.clone(), secret: None });
+        self.directory.apply(&Change::Member { community, user: user.clone() });
+        self.directory.apply(&Change::Device(Device {
+            user: user.clone(),
+            name: name.clone(),
+            key,
+            kind: DeviceKind::Peer,
+            joined: WallClock::default().seconds(),
+            invited_by: None,
+            standing: Standing::Good,
+        }));
+        Ok((user, name))
     }
 
     /// Starts their broker on loopback, as `but` wants it.

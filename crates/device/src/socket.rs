@@ -17,7 +17,7 @@ use crate::filter;
 use crate::syscall;
 
 /// Connections that wait to be accepted; the kernel's own bound (net.core.somaxconn) may be lower.
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 
 /// What a dialling socket gets besides its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
