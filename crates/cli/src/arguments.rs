@@ -25,6 +25,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     #[command(flatten)]
     Peer(crate::peer_arguments::PeerCommand),
+    #[command(flatten)]
+    Operator(crate::broker_arguments::OperatorCommand),
     /// Experiments on real kernels in network namespaces.
     Lab {
         #[command(subcommand)]

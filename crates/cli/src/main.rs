@@ -4,14 +4,20 @@
 //! 0 worked, 1 tried and failed, 2 could not try.
 #![forbid(unsafe_code)]
 
+mod admin;
+mod admin_table;
 mod arguments;
 mod bench;
+mod broker;
+mod broker_arguments;
+mod broker_settings;
 mod classify;
 mod connect;
 mod demo;
 mod device_log;
 mod device_session;
 mod doctor;
+mod ending;
 mod exchange;
 mod interrupt;
 mod join;
@@ -24,9 +30,12 @@ mod output;
 mod peer;
 mod peer_arguments;
 mod peers;
+mod places;
 mod privilege;
 mod scenario;
 mod screen;
+mod service_manager;
+mod settings;
 mod share;
 mod sim_arguments;
 mod sim_explore;
@@ -38,7 +47,7 @@ mod status;
 mod surroundings;
 mod team;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -47,6 +56,7 @@ use simopen_server::forger;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command, LabCommand, SimCommand};
+use crate::broker_arguments::{LogFormat, OperatorCommand};
 use crate::peer_arguments::PeerCommand;
 
 /// It was tried, and it failed.
@@ -56,7 +66,7 @@ const COULD_NOT_TRY: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    set_up_tracing(arguments.verbose);
+    set_up_tracing(&arguments);
     let outcome = match arguments.command {
         Command::Lab { command: LabCommand::Matrix(matrix) } => matrix::run(&matrix),
         Command::Lab { command: LabCommand::Bench(bench) } => bench::run(&bench),
@@ -72,6 +82,7 @@ fn main() -> ExitCode {
         Command::Sim { command: SimCommand::Explore(explore) } => sim_explore::run(&explore),
         Command::Forger { arguments } => Ok(forger::run(arguments.into_iter())),
         Command::Peer(command) => run_peer_command(&command),
+        Command::Operator(command) => run_operator_command(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
             Ok(ExitCode::SUCCESS)
@@ -98,14 +109,27 @@ fn run_peer_command(command: &PeerCommand) -> Result<ExitCode> {
     }
 }
 
-/// Logs go to standard error: errors, or more by `-v` and `RUST_LOG`.
-fn set_up_tracing(verbose: u8) {
-    let level = match verbose {
+fn run_operator_command(command: &OperatorCommand) -> Result<ExitCode> {
+    match command {
+        OperatorCommand::Broker(arguments) => broker::run(arguments),
+        OperatorCommand::Admin(arguments) => admin::run(arguments),
+    }
+}
+
+/// Logs go to standard error: errors, or more by `-v` and `RUST_LOG`; of a service sessions too.
+fn set_up_tracing(arguments: &Arguments) {
+    let format =
+        if let Command::Operator(command) = &arguments.command { command.log() } else { None };
+    let level = match arguments.verbose + u8::from(format.is_some()) {
         0 => "error",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        Some(LogFormat::Json) => log.json().init(),
+        Some(LogFormat::Text) | None => log.with_ansi(io::stderr().is_terminal()).init(),
+    }
 }

@@ -55,6 +55,7 @@ pub mod capture;
 pub mod clock;
 pub mod confinement;
 pub mod conntrack;
+pub mod descriptors;
 mod error;
 pub mod filter;
 pub mod gateway;

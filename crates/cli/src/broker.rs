@@ -1,0 +1,211 @@
+//! `simopen broker`.
+
+mod introduction;
+mod telling;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use simopen_broker::consent::ConsentPolicy;
+use simopen_broker::directory::Directory;
+use simopen_broker::{BrokerConfig, Forging};
+use simopen_device::capability::keep_only;
+use simopen_device::descriptors;
+use simopen_device::interface::reachable_addresses;
+use simopen_device::socket::service_listener;
+use simopen_server::admin::{AdminSocket, Attendant};
+use simopen_server::authority::Authority;
+use simopen_server::broker::{Builder, ServiceLimits};
+use simopen_server::data_directory::DataDirectory;
+use simopen_server::figures::{Exposition, Readiness, ReadinessWatch, router};
+use simopen_server::forger::{Forger, Policy, Spawn};
+use simopen_server::relay;
+use simopen_server::store::{Sqlite, Timed};
+use simopen_server::wall_clock::WallClock;
+
+use self::introduction::{first_invitation, introduce};
+use self::telling::Telling;
+use crate::broker_arguments::{BrokerArguments, USUAL_DRAIN};
+use crate::broker_settings::{BrokerFile, RelayPlace};
+use crate::ending::Ending;
+use crate::settings::{Source, Written};
+use crate::{FAILED, output, places, service_manager};
+
+/// The port that everything goes to.
+pub(crate) const PORT: u16 = 7443;
+/// Of the operator's socket, in the data directory.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
+/// Of the store, in the data directory.
+const STORE: &str = "broker.sqlite";
+/// Descriptors that are no links: files, the store, probes, relayed connections, listeners.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+pub(crate) fn run(arguments: &BrokerArguments) -> Result<ExitCode> {
+    let file = match &arguments.config {
+        Some(path) => BrokerFile::read(&Source::read(path)?)?,
+        None => BrokerFile::default(),
+    };
+    anyhow::ensure!(
+        file.relay.place() != RelayPlace::Apart,
+        "relay.run = \"apart\" cannot be had yet: leave it out, and the relay runs inside"
+    );
+    if arguments.check_config {
+        output::print("the configuration is right\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let data = arguments.data.as_deref().or(file.data.as_deref());
+    let data = DataDirectory::open(&places::data(data, places::BROKER)?)?;
+    let broker = Prepared::new(arguments, &file, data)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime for the broker")?;
+    runtime.block_on(broker.serve(arguments, &file))
+}
+
+/// What a broker needs of the system, before anything of it runs.
+struct Prepared {
+    data: DataDirectory,
+    listeners: Vec<TcpListener>,
+    metrics: Option<TcpListener>,
+    consent: ConsentPolicy,
+    forger: Option<Forger>,
+    links: usize,
+}
+
+impl Prepared {
+    fn new(arguments: &BrokerArguments, file: &BrokerFile, data: DataDirectory) -> Result<Self> {
+        let descriptors = descriptors::raise_limit().context("the limit of descriptors")?;
+        let listeners = listeners(&arguments.listen, &file.listen)?;
+        let metrics = file.metrics.listen.as_ref().map(|at| service_listener(at.0)).transpose()?;
+        let mut policy = file.forging();
+        let here = listeners.iter().map(TcpListener::local_addr);
+        let here = here.collect::<io::Result<Vec<SocketAddr>>>()?;
+        policy.consent.own.extend(here.iter().map(SocketAddr::ip));
+        policy.consent.own.extend(reachable_addresses()?);
+        let consent = policy.consent.clone();
+        let forger = match consent.forging {
+            Forging::Dangerous => Some(start_forger(policy)?),
+            Forging::Off | Forging::Withheld => None,
+        };
+        // Nothing that comes later needs a capability.
+        keep_only(&[])?;
+        let links = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS))?.max(1);
+        Ok(Self { data, listeners, metrics, consent, forger, links })
+    }
+
+    async fn serve(self, arguments: &BrokerArguments, file: &BrokerFile) -> Result<ExitCode> {
+        let mut ending = Ending::listen().context("no signals")?;
+        let clock = WallClock::system();
+        let authority = Authority::open(self.data.path(), clock.seconds())?;
+        let introduction = introduce(arguments, file, &self.listeners, &authority)?;
+        let socket = AdminSocket::bind(&self.data.file(ADMIN_SOCKET))?;
+        let exposition = Arc::new(Exposition::new());
+        let latency = exposition.latency(
+            "simopen_persist_seconds",
+            "Time that the store takes to keep changes, in seconds",
+        );
+        let store = Timed::new(Sqlite::open(self.data.file(STORE))?, latency);
+        let metrics = self.metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+        let mut builder = Builder::new(Directory::default())
+            .config(BrokerConfig {
+                consent: self.consent,
+                name: introduction.name.clone(),
+                alive: Some(file.alive.interval()),
+                rendezvous: file.rendezvous(),
+                limits: file.limits(),
+                ..BrokerConfig::default()
+            })
+            .service_limits(bounded(file.service_limits(), self.links))
+            .authority(authority)
+            .store(store);
+        for listener in self.listeners {
+            builder = builder.listen(listener);
+        }
+        if let Some(forger) = self.forger {
+            builder = builder.forger(forger);
+        }
+        if file.relay.place() == RelayPlace::Inside {
+            let relay = relay::Builder::new().limits(file.relay_limits()).start()?;
+            let addresses = file.relay.addresses().unwrap_or(introduction.addresses.clone());
+            builder = builder.relay(addresses, relay);
+        }
+        let handle = builder.start()?;
+        let readiness = ReadinessWatch::new();
+        let attendant = Attendant::new(handle.desk(), introduction.clone());
+        let probes = self.metrics.map(|listener| {
+            let routes = router(handle.desk(), Arc::clone(&exposition), &readiness);
+            tokio::spawn(serve_probes(listener, routes))
+        });
+        let telling = Telling { is_json: arguments.json };
+        telling.ready(&introduction, handle.local_addrs(), metrics, socket.path())?;
+        if !arguments.no_invitation && file.first_user.invite.unwrap_or(true) {
+            first_invitation(&attendant, file, telling).await?;
+        }
+        service_manager::tell_ready();
+        let broke = tokio::select! {
+            served = socket.serve(attendant) => served.err(),
+            () = ending.told() => None,
+        };
+        readiness.set(Readiness::Draining);
+        service_manager::tell_stopping();
+        let within = file.drain.as_ref().map_or(USUAL_DRAIN, |Written(period)| period.0);
+        telling.draining(within)?;
+        ending.tidy(handle.drain(within)).await;
+        if let Some(probes) = probes {
+            probes.abort();
+        }
+        Ok(match broke {
+            Some(error) => {
+                tracing::error!(%error, "the operator's socket broke");
+                ExitCode::from(FAILED)
+            }
+            None => ExitCode::SUCCESS,
+        })
+    }
+}
+
+/// By flags, by file, or on all addresses.
+fn listeners(flags: &[SocketAddr], file: &[Written<SocketAddr>]) -> Result<Vec<TcpListener>> {
+    let named: Vec<SocketAddr> = if flags.is_empty() {
+        file.iter().map(|written| written.0).collect()
+    } else {
+        flags.to_vec()
+    };
+    if !named.is_empty() {
+        let listeners = named.into_iter().map(service_listener);
+        return Ok(listeners.collect::<Result<_, _>>()?);
+    }
+    let mut listeners = vec![service_listener((Ipv4Addr::UNSPECIFIED, PORT).into())?];
+    match service_listener((Ipv6Addr::UNSPECIFIED, PORT).into()) {
+        Ok(listener) => listeners.push(listener),
+        Err(error) => tracing::info!(%error, "not on IPv6"),
+    }
+    Ok(listeners)
+}
+
+/// This very program is its forger.
+fn start_forger(policy: Policy) -> Result<Forger> {
+    tracing::warn!("FORGING IS ON: packets in the names of peers leave this machine");
+    let spawn = Spawn::program("/proc/self/exe").argument("forger").policy(policy);
+    spawn.start().context("forging is on, and cannot be")
+}
+
+/// No more links than there are descriptors.
+fn bounded(mut limits: ServiceLimits, links: usize) -> ServiceLimits {
+    if limits.links > links {
+        let wanted = limits.links;
+        tracing::info!(links, wanted, "the limit of descriptors allows fewer links");
+        limits.links = links;
+    }
+    limits.front.newcomers = limits.front.newcomers.min(links);
+    limits
+}
+
+async fn serve_probes(listener: TcpListener, routes: axum::Router) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    axum::serve(listener, routes).await
+}

@@ -1,0 +1,66 @@
+//! Configuration files of services: TOML, of which every complaint names line and column, what was
+//! found, what was expected, and the nearest known name.
+
+mod written;
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use simopen_scenario::file::FileError;
+use toml::Spanned;
+
+pub(crate) use self::written::{Network, Period, Written};
+
+/// The longest file, in bytes.
+const LONGEST: u64 = 256 * 1024;
+
+/// A file with its text, by which places in it are found.
+pub(crate) struct Source {
+    name: String,
+    text: String,
+}
+
+impl Source {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let length = fs::metadata(path).with_context(|| format!("{name} cannot be read"))?.len();
+        anyhow::ensure!(length <= LONGEST, "{name} has {length} bytes; at most {LONGEST} are read");
+        let text = fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
+        Ok(Self { name, text })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        Self { name: "simopen.toml".to_owned(), text: text.to_owned() }
+    }
+
+    /// Reads it as serde describes it.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, FileError> {
+        toml::from_str(&self.text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            FileError::told_by_serde(&self.name, &self.text, &span, error.message())
+        })
+    }
+
+    /// Complains of something in it.
+    pub(crate) fn fault(&self, span: &Range<usize>, found: &str, expected: &str) -> FileError {
+        FileError::at(&self.name, &self.text, span, found, expected)
+    }
+
+    /// Complains of an option that says nothing where another one is as it is: whoever wrote it
+    /// believes that it protects something.
+    pub(crate) fn unused<T>(
+        &self,
+        option: Option<&Spanned<T>>,
+        name: &str,
+        needs: &str,
+    ) -> Result<(), FileError> {
+        option.map_or(Ok(()), |value| {
+            let found = format!("`{name}`, which does nothing here");
+            Err(self.fault(&value.span(), &found, &format!("it with {needs} only")))
+        })
+    }
+}

@@ -1,0 +1,311 @@
+//! The broker as a process, on loopback.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use simopen_protocol::invitation::Invitation;
+
+const SIMOPEN: &str = env!("CARGO_BIN_EXE_simopen");
+
+/// A directory that is gone when this is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("simopen-broker-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A broker that is killed when this is dropped.
+struct Running {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    data: PathBuf,
+    ready: Value,
+}
+
+impl Running {
+    /// Without any configuration but where and as whom: loopback, a free port, a directory.
+    fn start(scratch: &Scratch, arguments: &[&str]) -> Self {
+        let data = scratch.0.join("data");
+        let mut command = Command::new(SIMOPEN);
+        command
+            .args(["broker", "--json", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&data)
+            .args(arguments)
+            .env("RUST_LOG", "trace")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(scratch.0.join("log")).unwrap());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut running = Self { child, lines, data, ready: Value::Null };
+        running.ready = running.next();
+        assert_eq!(running.ready["event"], "ready", "{}", running.ready);
+        running
+    }
+
+    /// The next object that it prints.
+    fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?} is no JSON"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = i32::try_from(self.child.id()).unwrap();
+        kill(Pid::from_raw(process), signal).unwrap();
+    }
+
+    /// Ends it in the usual way, and gives its exit code.
+    fn end(mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        self.child.wait().unwrap().code()
+    }
+
+    fn admin(&self, arguments: &[&str]) -> Output {
+        admin(&self.data, arguments)
+    }
+
+    /// What an operator is told, which has to be good.
+    fn told(&self, arguments: &[&str]) -> Value {
+        let output = self.admin(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn admin(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(SIMOPEN);
+    command.arg("admin").arg("--data").arg(data).args(arguments).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn broker(arguments: &[&str]) -> Output {
+    Command::new(SIMOPEN).arg("broker").args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_broker_without_configuration_invites_its_first_user_by_one_line() {
+    let scratch = Scratch::new();
+    let mut broker = Running::start(&scratch, &[]);
+    let invited = broker.next();
+    assert_eq!((&invited["event"], &invited["user"]), (&"invitation".into(), &"owner".into()));
+    let invitation: Invitation = invited["line"].as_str().unwrap().parse().unwrap();
+    let listens: SocketAddr = broker.ready["listen"][0].as_str().unwrap().parse().unwrap();
+    assert_eq!(invitation.addresses, [listens.into()]);
+    let authority: String = invitation.authority.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(broker.ready["authority"], authority.as_str());
+    assert_eq!(broker.end(), Some(0));
+}
+
+#[test]
+fn people_are_told_what_to_type() {
+    let scratch = Scratch::new();
+    let data = scratch.0.join("data");
+    let mut command = Command::new(SIMOPEN);
+    command.args(["broker", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let found = lines.map_while(Result::ok).find(|line| line.contains("simopen join '"));
+    let _ = child.kill();
+    let _ = child.wait();
+    let line = found.unwrap();
+    line.trim()
+        .trim_start_matches("simopen join '")
+        .trim_end_matches('\'')
+        .parse::<Invitation>()
+        .unwrap();
+}
+
+#[test]
+fn users_communities_and_invitations_outlive_the_broker() {
+    let scratch = Scratch::new();
+    let broker = Running::start(&scratch, &["--no-invitation", "--name", "office"]);
+    assert_eq!(broker.told(&["user", "add", "alice", "--community", "work"]), "done");
+    assert_eq!(broker.told(&["community", "add", "club", "alice"]), "done");
+    assert_eq!(broker.told(&["user", "add", "bob"]), "done");
+    assert_eq!(broker.told(&["revoke", "bob"]), "done");
+    assert_eq!(broker.end(), Some(0));
+    let broker = Running::start(&scratch, &["--no-invitation"]);
+    let users = broker.told(&["user", "list"])["users"].clone();
+    assert_eq!(users[0]["user"], "alice");
+    assert_eq!(users[0]["communities"], serde_json::json!(["club", "work"]));
+    assert_eq!((&users[1]["user"], &users[1]["revoked"]), (&"bob".into(), &true.into()));
+    let table = text(&broker.admin(&["community", "list"]).stdout);
+    assert_eq!(table, "COMMUNITY  MEMBERS\nclub       alice\nwork       alice\n");
+    let invited = broker.told(&["invite", "carol", "--community", "work", "--for", "1h"]);
+    let line = invited["invited"]["line"].as_str().unwrap();
+    assert!(line.parse::<Invitation>().is_ok(), "{line}");
+    let relay = broker.told(&["relay-invite"]);
+    assert!(relay["invited"]["line"].as_str().unwrap().parse::<Invitation>().is_ok());
+    for empty in [["devices"], ["peers"], ["sessions"], ["teams"]] {
+        assert_eq!(broker.told(&empty)[empty[0]], serde_json::json!([]), "{empty:?}");
+    }
+    let stats = broker.told(&["stats"])["stats"].clone();
+    let users = stats.as_array().unwrap().iter().find(|count| count["name"] == "simopen_users");
+    assert_eq!(users.unwrap()["value"], 3);
+}
+
+#[test]
+fn what_a_broker_refuses_is_told_with_exit_code_1_and_an_absent_one_with_2() {
+    let scratch = Scratch::new();
+    let broker = Running::start(&scratch, &["--no-invitation"]);
+    for (arguments, says) in [
+        (&["invite", "nobody"][..], "no such user"),
+        (&["revoke", "nobody/laptop"], "no such"),
+        (&["user", "add", "relay"], "kept for relays"),
+        (&["rendezvous"], "not allowed by the configuration"),
+    ] {
+        let output = broker.admin(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&output.stderr).contains(says), "{arguments:?}: {output:?}");
+    }
+    let output = admin(&scratch.0.join("elsewhere"), &["peers"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no broker listens there"), "{output:?}");
+}
+
+#[test]
+fn a_rendezvous_is_made_where_it_is_allowed() {
+    let scratch = Scratch::new();
+    let config = scratch.file("simopen.toml", "rendezvous = true\n");
+    let config = config.to_str().unwrap();
+    let broker = Running::start(&scratch, &["--no-invitation", "--config", config]);
+    let told = broker.told(&["rendezvous"]);
+    let hosts = told["rendezvous"]["hosts"].as_array().unwrap().clone();
+    assert_eq!(hosts.len(), 2);
+    assert!(hosts[0].as_str().unwrap().ends_with(".rendezvous:443"));
+    let shown = text(&broker.admin(&["rendezvous"]).stdout);
+    assert!(shown.contains("no end-to-end encryption"), "{shown}");
+}
+
+#[test]
+fn a_second_broker_on_the_same_data_is_refused_and_one_that_was_killed_leaves_nothing_in_the_way() {
+    let scratch = Scratch::new();
+    let first = Running::start(&scratch, &["--no-invitation"]);
+    let data = first.data.to_str().unwrap().to_owned();
+    let second = broker(&["--listen", "127.0.0.1:0", "--data", &data]);
+    assert_eq!(second.status.code(), Some(2));
+    assert!(text(&second.stderr).contains("another process"), "{second:?}");
+    first.signal(Signal::SIGKILL);
+    drop(first);
+    assert!(Path::new(&data).join("admin.sock").exists());
+    let third = Running::start(&scratch, &["--no-invitation"]);
+    third.told(&["peers"]);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_its_place_and_a_right_one_is_called_right() {
+    let scratch = Scratch::new();
+    for (content, says) in [
+        ("name = \"home\"\nlisten-on = []\n", "simopen.toml:2:1: found unknown field `listen-on`"),
+        ("[forging]\nown = [\"192.0.2.1\"]\n", "simopen.toml:2:7: found `own`, which does nothing"),
+        ("name = \n", "simopen.toml:1:"),
+    ] {
+        let path = scratch.file("simopen.toml", content);
+        for check in [&["--check-config"][..], &[]] {
+            let config = ["--config", path.to_str().unwrap()];
+            let output = broker(&[&config, check].concat());
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            assert!(text(&output.stderr).contains(says), "{output:?}");
+        }
+    }
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/simopen.toml");
+    let output = broker(&["--config", example, "--check-config"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = broker(&["--config", "/nonexistent.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn metrics_and_probes_answer_on_a_listener_of_their_own() {
+    let scratch = Scratch::new();
+    let config = scratch.file("simopen.toml", "[metrics]\nlisten = \"127.0.0.1:0\"\n");
+    let config = config.to_str().unwrap();
+    let broker = Running::start(&scratch, &["--no-invitation", "--config", config]);
+    broker.told(&["user", "add", "alice"]);
+    let at: SocketAddr = broker.ready["metrics"].as_str().unwrap().parse().unwrap();
+    let metrics = got(at, "/metrics");
+    assert!(metrics.contains("\nsimopen_users 1\n"), "{metrics}");
+    assert!(metrics.contains("\nsimopen_persist_seconds_count 1\n"), "{metrics}");
+    assert!(got(at, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(got(at, "/readyz").starts_with("HTTP/1.1 200 "));
+    // The control: the port of devices answers no probe.
+    let listens: SocketAddr = broker.ready["listen"][0].as_str().unwrap().parse().unwrap();
+    assert!(!got(listens, "/healthz").contains(" 200 "));
+}
+
+fn got(at: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A broker may close without an answer.
+    let _ = stream.read_to_end(&mut answer);
+    text(&answer)
+}
+
+#[test]
+fn ctrl_c_ends_a_broker_with_0_too() {
+    let scratch = Scratch::new();
+    let mut broker = Running::start(&scratch, &["--no-invitation"]);
+    broker.signal(Signal::SIGINT);
+    assert_eq!(broker.next()["event"], "draining");
+    assert_eq!(broker.child.wait().unwrap().code(), Some(0));
+    assert!(!broker.data.join("admin.sock").exists());
+}
+
+#[test]
+fn no_secret_is_logged_however_much_is() {
+    let scratch = Scratch::new();
+    let mut broker = Running::start(&scratch, &["--log", "json"]);
+    let first: Invitation = broker.next()["line"].as_str().unwrap().parse().unwrap();
+    let second = broker.told(&["invite", "owner"])["invited"]["line"].as_str().unwrap().to_owned();
+    let second: Invitation = second.parse().unwrap();
+    broker.end();
+    let log = fs::read_to_string(scratch.0.join("log")).unwrap();
+    assert!(log.lines().any(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    for secret in [first.secret, second.secret] {
+        assert!(!log.contains(&secret.reveal()), "{log}");
+    }
+    let key = fs::read_to_string(scratch.0.join("data/authority.pem")).unwrap();
+    let key = key.lines().nth(1).unwrap();
+    assert!(!log.contains(key), "{log}");
+}
