@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
-use simopen_peer::carriage::Carriage;
 use simopen_peer::home::{Event, Home, Membership};
 use simopen_peer::{DeviceKey, join};
 use simopen_protocol::identity::BrokerName;
@@ -28,9 +27,10 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
     let home = surroundings::home(&arguments.home)?;
     let name = arguments.broker.clone().unwrap_or_else(|| invitation.broker.clone());
     check_is_free(&home, &name, arguments)?;
+    let carriage = surroundings::carriage(&arguments.network)?;
     let key = DeviceKey::generate()?;
     run_until_interrupted(async {
-        let credentials = match join(&invitation, &device, &key, &Carriage::default()).await {
+        let credentials = match join(&invitation, &device, &key, &carriage).await {
             Ok(credentials) => credentials,
             Err(error) => {
                 eprintln!("simopen: not joined: {error}");

@@ -68,7 +68,9 @@ pub(crate) struct HomeArguments {
 /// Through what the network is reached, where a command logs in for itself.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NetworkArguments {
-    /// An HTTP proxy, as http://[USER:PASSWORD@]HOST:PORT; otherwise $HTTPS_PROXY.
+    /// An HTTP proxy, as http://[USER:PASSWORD@]HOST:PORT, or none; otherwise $HTTPS_PROXY.
+    ///
+    /// Where `simopen peer` runs, it reaches brokers and relays as it was told itself.
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
 

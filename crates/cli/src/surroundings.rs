@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use simopen_peer::carriage::Carriage;
 use simopen_peer::home::Home;
 use simopen_peer::manager::DeviceConfig;
 use simopen_protocol::control::Reachable;
@@ -33,8 +34,32 @@ fn home_path(
 
 /// How this device logs in, by flags and environment.
 pub(crate) fn device(network: &NetworkArguments) -> Result<DeviceConfig> {
-    let _ = network;
-    Ok(DeviceConfig { reachable: Reachable::No, techniques: None, watcher: None })
+    let carriage = carriage(network)?;
+    Ok(DeviceConfig { reachable: Reachable::No, techniques: None, carriage, watcher: None })
+}
+
+/// How this device reaches servers, by flags and environment.
+pub(crate) fn carriage(network: &NetworkArguments) -> Result<Carriage> {
+    carriage_of(network, |name| env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn carriage_of(
+    network: &NetworkArguments,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Carriage> {
+    // Both spellings are in use.
+    let either = |name: &str| variable(name).or_else(|| variable(&name.to_lowercase()));
+    let named = network.proxy.clone().map(|value| ("--proxy", value));
+    let named = named.or_else(|| either("HTTPS_PROXY").map(|value| ("HTTPS_PROXY", value)));
+    let proxy = match named {
+        Some((_, value)) if value == "none" => None,
+        // The value may hold a password, and is not repeated.
+        Some((source, value)) => Some(value.parse().with_context(|| source.to_owned())?),
+        None => None,
+    };
+    let no_proxy = network.no_proxy.clone().or_else(|| either("NO_PROXY")).unwrap_or_default();
+    let Ok(no_proxy) = no_proxy.parse();
+    Ok(Carriage { proxy, no_proxy })
 }
 
 /// The machine's name as a device's: what is no letter of a name becomes a dash.
@@ -71,6 +96,31 @@ mod tests {
         let home = path(None, &without(&["SIMOPEN_HOME", "XDG_STATE_HOME"]));
         assert_eq!(home, Some("/HOME/.local/state/simopen".into()));
         assert_eq!(path(None, &|_| None), None);
+    }
+
+    #[test]
+    fn a_proxy_is_that_of_the_flag_or_of_the_environment() {
+        let network = |proxy: Option<&str>| NetworkArguments {
+            proxy: proxy.map(str::to_owned),
+            no_proxy: None,
+        };
+        let environment = |name: &str| match name {
+            "https_proxy" => Some("http://me:word@outer.example:8080".to_owned()),
+            "NO_PROXY" => Some("localhost".to_owned()),
+            _ => None,
+        };
+        let carriage = |proxy| carriage_of(&network(proxy), environment).unwrap();
+        let outer = carriage(None).proxy.unwrap();
+        assert_eq!(outer.address.to_string(), "outer.example:8080");
+        assert_eq!(outer.login.unwrap().user, "me");
+        assert!(carriage(None).no_proxy.covers("localhost"));
+        let inner = carriage(Some("inner.example:3128")).proxy.unwrap();
+        assert_eq!(inner.address.to_string(), "inner.example:3128");
+        assert_eq!(carriage(Some("none")).proxy, None);
+        assert_eq!(carriage_of(&network(None), |_| None).unwrap(), Carriage::default());
+        let error = carriage_of(&network(Some("socks5://me:word@x")), environment).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.starts_with("--proxy: ") && !said.contains("word"), "{said}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,8 @@ pub(crate) struct Link {
     restarting: Arc<OnceLock<Duration>>,
     /// Where it begins and ends, unless a proxy stands between.
     pub(crate) ends: Option<StraightEnds>,
+    /// The broker's address, where it was named by one.
+    pub(crate) named: Option<IpAddr>,
 }
 
 /// What a link is opened with, and whom it tells.
@@ -116,7 +119,8 @@ impl Link {
             heard: Instant::now(),
         };
         tokio::spawn(task.run(order_queue));
-        Ok((Self { orders, round_trip, restarting, ends }, logged_in))
+        let named = broker.endpoint().map(|endpoint| endpoint.ip());
+        Ok((Self { orders, round_trip, restarting, ends, named }, logged_in))
     }
 
     /// Sends a request of an attempt. `false` where the link is gone.

@@ -325,8 +325,11 @@ impl Peer {
 
     fn attempt_config(&self, technique: Technique, port: Option<&Port>) -> AttemptConfig {
         let anywhere = IpAddr::from([0, 0, 0, 0]);
-        let (own, broker) =
-            self.link.ends.map_or((anywhere, anywhere), |ends| (ends.local.ip(), ends.broker.ip()));
+        let (own, broker) = self.link.ends.map_or_else(
+            // Behind a proxy nobody knows where a name leads to, but an address is what it is.
+            || (anywhere, self.link.named.unwrap_or(anywhere)),
+            |ends| (ends.local.ip(), ends.broker.ip()),
+        );
         let any = SocketAddr::new(own, 0);
         let (local, observed) =
             port.map_or((any, any), |port| (port.proven.local, port.proven.observed));

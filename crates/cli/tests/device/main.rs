@@ -7,5 +7,6 @@ mod community;
 mod joining;
 mod notes;
 mod program;
+mod proxies;
 mod ssh;
 mod streams;

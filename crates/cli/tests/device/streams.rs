@@ -91,6 +91,21 @@ fn one_direction_ends_and_the_other_goes_on() {
 }
 
 #[test]
+fn everything_that_was_sent_arrives_although_the_sender_ends_at_once() {
+    let (_broker, alice, bob) = pair();
+    let mut listener = listening(&bob, &[]);
+    // The answer has ended before the question begins: nothing keeps the sender.
+    listener.say(b"");
+    let mut connected = alice.start(&["connect", "bob"]);
+    connected.wait_for_end_of_output();
+    let sent = pattern(7 * MEBIBYTE + 3, 5);
+    connected.say(&sent);
+    connected.end().worked();
+    let listened = listener.end().worked();
+    assert!(listened.out == sent, "{} of {} bytes came", listened.out.len(), sent.len());
+}
+
+#[test]
 fn a_local_port_leads_to_a_local_port_there() {
     let (_broker, alice, bob) = pair();
     let echo = Echo::start();

@@ -17,6 +17,7 @@ use super::roster::Roster;
 use super::services::{Listener, Services};
 use super::site::{NO_SERVICE, Site, peer_of};
 use super::words::{ConnectOrder, Deed, Refusal, Route, Status, Tried};
+use crate::carriage::Carriage;
 use crate::home::{Entry, Event, Home, HomeError, Membership};
 use crate::peer::{LinkError, Step, Whom};
 use crate::peer_link::{Channel, OpenError, PeerLink};
@@ -29,6 +30,8 @@ pub struct DeviceConfig {
     pub reachable: Reachable,
     /// By which techniques other peers are reached, in this order; `None` for the usual.
     pub techniques: Option<Vec<Technique>>,
+    /// How brokers and relays are reached.
+    pub carriage: Carriage,
     /// Who watches what happens.
     pub watcher: Option<mpsc::UnboundedSender<Entry>>,
 }

@@ -72,6 +72,7 @@ impl Site {
         };
         let mut peer = PeerConfig::joined(joined.addresses.clone(), credentials, links.clone());
         peer.reachable = config.reachable;
+        peer.carriage = config.carriage.clone();
         if let Some(techniques) = &config.techniques {
             peer.techniques.clone_from(techniques);
         }
