@@ -165,11 +165,10 @@ impl Peer {
         if self.ports.is_none() && !technique.meets_at_relay() {
             return Some(ConnectError::BehindProxy.to_string());
         }
-        match technique {
-            Technique::ForgedSynAck(owner) => obstacle_to_forging(owner, last),
-            // The others need nothing.
-            _ => None,
-        }
+        let Technique::ForgedSynAck(owner) = technique else {
+            return None;
+        };
+        obstacle_to_forging(owner, last)
     }
 }
 

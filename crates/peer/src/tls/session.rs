@@ -146,3 +146,6 @@ impl ClientCertVerifier for Named {
         self.chain.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
