@@ -49,7 +49,7 @@ impl Default for Limits {
             pairings: 200_000,
             shares_per_peer: 64,
             teams_per_user: 64,
-            members_per_team: 1_000,
+            members_per_team: 256,
             notes_per_user: 1_000,
             note_bytes_per_user: 4 << 20,
             page_bytes: 256 << 10,

@@ -15,3 +15,4 @@ mod revoking;
 mod secrecy;
 mod signalling;
 mod teams;
+mod words;
