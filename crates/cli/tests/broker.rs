@@ -309,3 +309,30 @@ fn no_secret_is_logged_however_much_is() {
     let key = key.lines().nth(1).unwrap();
     assert!(!log.contains(key), "{log}");
 }
+
+#[test]
+fn the_example_units_are_what_systemd_takes_and_leave_little_open() {
+    let scratch = Scratch::new();
+    let unit = include_str!("../../../docs/examples/simopen-broker.service");
+    let here = unit.replace("/usr/bin/simopen", SIMOPEN);
+    let path = scratch.file("simopen-broker.service", &here);
+    let analyze = |arguments: &[&str]| {
+        Command::new("systemd-analyze").args(arguments).arg(&path).stdin(Stdio::null()).output()
+    };
+    let Ok(verified) = analyze(&["verify", "--man=no"]) else {
+        let _ =
+            writeln!(std::io::stderr(), "NOT RUN: needs systemd-analyze: apt-get install systemd");
+        assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "CI=true forbids it");
+        return;
+    };
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
+    // In tenths: 10 is "safe", 100 "unsafe".
+    let exposed = analyze(&["security", "--offline=true", "--no-pager", "--threshold=20"]).unwrap();
+    assert!(exposed.status.success(), "{}", text(&exposed.stdout));
+    // The control: without its hardening it is found out.
+    let open: String =
+        here.lines().filter(|line| !line.contains("Protect")).collect::<Vec<_>>().join("\n");
+    fs::write(&path, open).unwrap();
+    let exposed = analyze(&["security", "--offline=true", "--no-pager", "--threshold=20"]).unwrap();
+    assert!(!exposed.status.success());
+}

@@ -33,3 +33,8 @@ pub mod tls;
 pub mod wall_clock;
 
 pub use error::ServerError;
+
+/// The page, whose examples are compiled with this crate's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;
