@@ -11,7 +11,7 @@ use crate::scenario::{RunArguments, ShellArguments};
 
 /// Open TCP connections between peers that sit behind NATs and firewalls.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, propagate_version = true)]
 pub(crate) struct Arguments {
     /// Log more to standard error: -v sessions, -vv states, -vvv everything. RUST_LOG overrides it.
     #[arg(short, long, global = true, action = ArgAction::Count)]

@@ -18,7 +18,7 @@ use tokio::io::{AsyncWrite, Stdout};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-use crate::device_session::{farewell, joined, refuse, run_until_interrupted};
+use crate::device_session::{joined, refuse, run_until_interrupted};
 use crate::exchange::exchange;
 use crate::peer_arguments::ConnectArguments;
 use crate::{FAILED, surroundings};
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &ConnectArguments) -> Result<ExitCode> {
             Some(local) => listen(&desk, &order, telling, local).await,
             None => connect(&desk, &order, telling).await,
         };
-        farewell(&desk).await;
+        desk.close().await;
         code
     })
 }
@@ -75,7 +75,9 @@ impl Telling {
 
 fn in_words(route: &Route) -> String {
     let Route { peer, technique, milliseconds, .. } = route;
-    let way = if route.relayed {
+    let way = if technique == "relay" {
+        "by relay".to_owned()
+    } else if route.relayed {
         format!("by relay ({technique})")
     } else {
         format!("directly by {technique}")

@@ -44,11 +44,15 @@ fn in_words(event: &Event) -> String {
         Event::Declined { peer, service } => {
             format!("{peer} asked for {service}, which nobody offers")
         }
-        Event::Pinned { peer, key } => format!("met {peer} for the first time, key {key}"),
-        Event::KeyChanged { peer, key } => {
-            format!("REFUSED {peer}: it showed another key than before, {key}")
+        Event::Pinned { peer, key } => {
+            format!("met {peer} for the first time, key {}", beginning(key))
         }
-        Event::KeyAccepted { peer, key } => format!("accepted the other key of {peer}, {key}"),
+        Event::KeyChanged { peer, key } => {
+            format!("REFUSED {peer}: it showed another key than before, {}", beginning(key))
+        }
+        Event::KeyAccepted { peer, key } => {
+            format!("accepted the other key of {peer}, {}", beginning(key))
+        }
         Event::NoteReceived { note, from, subject } => {
             format!("note {note} from {from}{}", about(subject))
         }
@@ -65,6 +69,11 @@ fn in_words(event: &Event) -> String {
         // One of a newer version.
         other => format!("{other:?}"),
     }
+}
+
+/// Enough of a fingerprint to tell it from another; `simopen peers` shows what is to be compared.
+fn beginning(fingerprint: &str) -> String {
+    fingerprint.chars().take(16).chain(['…']).collect()
 }
 
 fn about(subject: &str) -> String {

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
@@ -16,9 +15,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::interrupt::INTERRUPTED;
 use crate::peer_arguments::DeskArguments;
 use crate::{COULD_NOT_TRY, FAILED, output, surroundings};
-
-/// How long a command waits at its end for a broker to hear that it goes.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs this until it is done, or until Ctrl-C or SIGTERM.
 pub(crate) fn run_until_interrupted(
@@ -82,7 +78,7 @@ pub(crate) fn act(
                 }
             }
         }
-        farewell(&desk).await;
+        desk.close().await;
         Ok(code)
     })
 }
@@ -113,7 +109,7 @@ pub(crate) fn show<T: Serialize>(
     run_until_interrupted(async {
         let desk = desk(arguments, broker).await?;
         let status = desk.status().await;
-        farewell(&desk).await;
+        desk.close().await;
         let mut status = match status {
             Ok(status) => status,
             Err(refusal) => return refuse(arguments.json, &refusal),
@@ -142,11 +138,6 @@ fn down(broker: &simopen_peer::manager::words::BrokerStatus) -> Option<String> {
         LinkStatus::Down { why } => Some(format!("not logged in at {}: {why}", broker.name)),
         _ => Some(format!("not logged in at {}", broker.name)),
     }
-}
-
-/// Logs out, where this process had logged in. A broker that is gone is not waited for.
-pub(crate) async fn farewell(desk: &Desk) {
-    let _ = tokio::time::timeout(FAREWELL, desk.close()).await;
 }
 
 /// Tells why something was not done.

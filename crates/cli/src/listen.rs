@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::connect::carry_standard;
-use crate::device_session::{farewell, joined, refuse, run_until_interrupted};
+use crate::device_session::{joined, refuse, run_until_interrupted};
 use crate::exchange::exchange;
 use crate::peer_arguments::ListenArguments;
 use crate::{FAILED, surroundings};
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode> {
             }
             Err(refusal) => refuse(arguments.json, &refusal),
         };
-        farewell(&desk).await;
+        desk.close().await;
         code
     })
 }

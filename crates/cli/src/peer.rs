@@ -2,19 +2,23 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use simopen_peer::home::Entry;
 use simopen_peer::manager::words::Incoming;
-use simopen_peer::manager::{Desk, Device, DeviceConfig, Manager};
+use simopen_peer::manager::{Device, DeviceConfig, Manager};
 use simopen_protocol::control::Reachable;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::device_session::{farewell, refuse};
+use crate::device_session::refuse;
 use crate::listen::forward;
 use crate::peer_arguments::PeerArguments;
 use crate::{device_log, device_session, output, surroundings};
+
+/// How long brokers may take to hear that this device goes.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
     let home = surroundings::home(&arguments.home)?;
@@ -30,7 +34,6 @@ pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
         };
         let device = Device::start(&home, joined, &config);
         let manager = Manager::bind(&home, device.clone(), lock)?;
-        let desk = Desk::Own(device.clone());
         for (service, to) in &arguments.offer {
             if let Err(refusal) = offer(&device, service, *to, arguments.json) {
                 return refuse(arguments.json, &refusal);
@@ -49,7 +52,8 @@ pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
             _ = terminate.recv() => {}
         }
         drop(manager);
-        farewell(&desk).await;
+        // A broker that is gone is not waited for.
+        let _ = tokio::time::timeout(FAREWELL, device.stop()).await;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -36,7 +36,8 @@ fn broker_in_words(broker: &BrokerStatus) -> String {
     for community in &broker.communities {
         let _ = writeln!(text, "  community {}", community.community);
         for member in &community.members {
-            write_member(&mut text, member);
+            let here = (member.user == broker.user).then_some(broker.device.as_str());
+            write_member(&mut text, member, here);
         }
     }
     for team in &broker.teams {
@@ -57,15 +58,17 @@ fn broker_in_words(broker: &BrokerStatus) -> String {
         }
     }
     for link in &broker.links {
-        let way = if link.relayed { "by relay" } else { "directly" };
-        let _ = writeln!(text, "  linked to {} {way} ({})", link.peer, link.technique);
+        let how = if link.relayed { "by" } else { "directly by" };
+        let _ = writeln!(text, "  linked to {} {how} {}", link.peer, link.technique);
     }
     text
 }
 
-fn write_member(text: &mut String, member: &MemberStatus) {
-    let devices: Vec<&str> =
-        member.online.iter().map(|online| online.device.as_deref().unwrap_or("?")).collect();
+/// `here` is this device, where it is the member's.
+fn write_member(text: &mut String, member: &MemberStatus, here: Option<&str>) {
+    let others = member.online.iter().map(|online| online.device.as_deref().unwrap_or("?"));
+    let here = here.map(|device| format!("{device} (this device)"));
+    let devices: Vec<String> = here.into_iter().chain(others.map(str::to_owned)).collect();
     let (mark, says) =
         if devices.is_empty() { (' ', "-".to_owned()) } else { ('*', devices.join(", ")) };
     let _ = writeln!(text, "  {mark} {:<24}  {says}", member.user);

@@ -18,6 +18,8 @@ fn members_and_their_devices_are_told_and_only_those_of_common_communities() {
     let managers = [&bob, &eve].map(|device| device.manage(1));
     let shown = alice.run(&["status"]).worked();
     assert!(shown.text().contains("* bob                       desk"), "{}", shown.text());
+    let own = "* alice                     laptop (this device)";
+    assert!(shown.text().contains(own), "{}", shown.text());
     assert!(shown.text().contains("  carol                     -"), "{}", shown.text());
     let status = alice.run(&["status", "--json"]).worked().json();
     let communities = status["brokers"][0]["communities"].as_array().unwrap();
@@ -116,6 +118,7 @@ fn a_share_lasts_as_long_as_its_device_is_logged_in_and_comes_back_with_it() {
         let shares = alice.run(&["share", "list"]).worked();
         assert!(shares.text().contains("photos"), "{}", shares.text());
         assert!(shares.text().contains("on bob/desk"), "{}", shares.text());
+        assert_eq!(bob.run(&["share", "list"]).worked().text(), shares.text());
         manager.terminate().worked();
         assert_eq!(alice.run(&["share", "list"]).worked().text(), nothing);
     }

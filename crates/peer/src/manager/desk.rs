@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
@@ -13,6 +14,9 @@ use super::services::Listener;
 use super::words::{ConnectOrder, Deed, Incoming, Refusal, Route, Status};
 use crate::home::{Home, Membership};
 use crate::peer_link::Channel;
+
+/// How long a command waits at its end for a broker to hear that it goes.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where a command gets things done.
 #[derive(Debug, Clone)]
@@ -127,11 +131,15 @@ impl Desk {
         }
     }
 
-    /// Logs out, where this process has logged in.
+    /// Waits until what was written has arrived, and logs out, where this process has logged in.
     pub async fn close(&self) {
         match self {
             Self::Manager(_) => {}
-            Self::Own(device) => device.stop().await,
+            Self::Own(device) => {
+                device.settle().await;
+                // A broker that is gone is not waited for.
+                let _ = tokio::time::timeout(FAREWELL, device.stop()).await;
+            }
         }
     }
 }

@@ -15,12 +15,15 @@ use super::journal::Journal;
 use super::name::PeerName;
 use super::roster::Roster;
 use super::services::{Listener, Services};
-use super::site::{NO_SERVICE, Site, peer_of};
+use super::site::{NO_SERVICE, SETTLING, Site, peer_of};
 use super::words::{ConnectOrder, Deed, Refusal, Route, Status, Tried};
 use crate::carriage::Carriage;
 use crate::home::{Entry, Event, Home, HomeError, Membership};
 use crate::peer::{LinkError, Step, Whom};
 use crate::peer_link::{Channel, OpenError, PeerLink};
+
+/// How long the other end of a link may take to receive what was written.
+const SETTLING_TIME: Duration = Duration::from_secs(30);
 
 /// How a device logs in.
 #[derive(Debug, Clone)]
@@ -152,6 +155,18 @@ impl Device {
             site.online().await?;
         }
         Ok(())
+    }
+
+    /// Waits until the other ends of all links have received what was written to channels that have
+    /// ended. A process that ends sooner may lose it: what comes for a socket that nobody reads any
+    /// more makes the kernel reset it, with all that it had not sent yet.
+    pub async fn settle(&self) {
+        let links = self.inner.sites.iter().flat_map(Site::all_links);
+        for link in links {
+            // Frames keep their order, so that any answer to this one will do.
+            let answered = link.open(SETTLING);
+            let _ = tokio::time::timeout(SETTLING_TIME, answered).await;
+        }
     }
 
     /// Logs out everywhere.

@@ -15,7 +15,7 @@ use super::device::DeviceConfig;
 use super::journal::Journal;
 use super::roster::Roster;
 use super::services::{Arrival, Services};
-use super::words::{BrokerStatus, LinkStatus, PeerLinkStatus, Refusal};
+use super::words::{BrokerStatus, LinkStatus, PeerLinkStatus, Refusal, ShareStatus};
 use crate::config::PeerConfig;
 use crate::credentials::Credentials;
 use crate::home::{Event, Home, HomeError, Membership};
@@ -32,6 +32,9 @@ const SHARES_FILE: &str = "shares.json";
 /// With this word a channel to a service that nobody offers is refused.
 pub(super) const NO_SERVICE: &str = "no-such-service";
 
+/// A service that nobody offers: whoever asks for it wants to know that all before has arrived.
+pub(super) const SETTLING: &str = "settling";
+
 /// This device at one broker. Clones are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Site {
@@ -40,6 +43,7 @@ pub(super) struct Site {
     links: Links,
     roster: watch::Receiver<Roster>,
     home: Home,
+    stays: Reachable,
 }
 
 /// A share that is to be announced whenever this device is logged in.
@@ -80,12 +84,13 @@ impl Site {
         // Before the login, so that nothing is missed.
         let news = peer.news.subscribe();
         let resident = Resident::start(peer);
-        let site = Self { joined, resident, links, roster, home: home.clone() };
+        let (home, stays) = (home.clone(), config.reachable);
+        let site = Self { joined, resident, links, roster, home: home.clone(), stays };
         let reader = Reader {
             name: site.joined.name.clone(),
-            home: home.clone(),
+            home,
             journal: journal.clone(),
-            stays: config.reachable,
+            stays,
             seen: BTreeSet::new(),
             told,
             resident: site.resident.clone(),
@@ -99,6 +104,11 @@ impl Site {
     /// What the broker has told.
     pub(super) fn roster(&self) -> watch::Ref<'_, Roster> {
         self.roster.borrow()
+    }
+
+    /// The links to other devices that stand.
+    pub(super) fn all_links(&self) -> Vec<PeerLink> {
+        self.links.all()
     }
 
     /// Waits until the device is logged in, or cannot be.
@@ -162,6 +172,24 @@ impl Site {
         self.home.write_json(name, SHARES_FILE, &shares)
     }
 
+    /// What this device shares while it is logged in to stay: the broker tells others of it.
+    fn own_shares(&self) -> Vec<ShareStatus> {
+        let Some(peer) = self.resident.id().filter(|_| self.stays == Reachable::Yes) else {
+            return Vec::new();
+        };
+        let kept: Option<Vec<KeptShare>> =
+            self.home.read_json(&self.joined.name, SHARES_FILE).unwrap_or_default();
+        let own = |share: KeptShare| ShareStatus {
+            share: share.share,
+            community: share.community,
+            team: share.team,
+            user: self.joined.user.to_string(),
+            device: Some(self.joined.device.to_string()),
+            peer: peer.0,
+        };
+        kept.unwrap_or_default().into_iter().map(own).collect()
+    }
+
     /// What is known of this broker.
     pub(super) fn status(&self) -> BrokerStatus {
         let link = match &*self.resident.standing().borrow() {
@@ -180,7 +208,7 @@ impl Site {
             link,
             communities: roster.community_status(),
             teams: roster.team_status(),
-            shares: roster.share_status(),
+            shares: self.own_shares().into_iter().chain(roster.share_status()).collect(),
             notes: roster.note_status(),
             links: self.links.all().iter().map(link_status).collect(),
         }
@@ -408,6 +436,10 @@ impl Door {
 
     fn hand_over(&self, link: &PeerLink, offered: crate::peer_link::Offered) {
         let (peer, service) = (peer_of(link), offered.service().to_owned());
+        if service == SETTLING {
+            offered.refuse(NO_SERVICE);
+            return;
+        }
         let arrival = Arrival {
             peer: peer.clone(),
             broker: self.broker.to_string(),
