@@ -215,6 +215,16 @@ pub fn shield_from_resets(stream: &impl AsFd) -> Result<(), DeviceError> {
     SockRef::from(stream).attach_filter(&program).on("setsockopt SO_ATTACH_FILTER", "stream")
 }
 
+/// Lets so many connections wait at a listener until they are accepted, as far as the system allows
+/// (net.core.somaxconn). What waits beyond is dropped or reset by the kernel.
+///
+/// # Errors
+///
+/// Fails where the descriptor is no bound socket.
+pub fn set_backlog(listener: &impl AsFd, connections: u16) -> io::Result<()> {
+    SockRef::from(listener).listen(connections.into())
+}
+
 /// Closes a connection for writing: what was written is still sent, then a FIN.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use simopen_device::socket::set_backlog;
 use simopen_packet::Syn;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -38,6 +39,9 @@ use crate::relay;
 
 /// How long accepting rests when it fails, as it does when descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Connections that wait in the kernel to be accepted: what comes at once where many peers return.
+const BACKLOG: u16 = 4096;
 
 /// Control connections that wait for the broker's service; beyond, further ones wait with theirs.
 const QUEUE: usize = 256;
@@ -230,6 +234,7 @@ impl Front {
         let mut acceptors = Vec::new();
         for listener in listeners {
             listener.set_nonblocking(true)?;
+            set_backlog(&listener, BACKLOG)?;
             locals.push(listener.local_addr()?);
             let listener = TcpListener::from_std(listener)?;
             acceptors.push(tokio::spawn(accept(listener, Arc::clone(&shared))));

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+pub mod control;
 mod pipes;
 mod pump;
 mod service;

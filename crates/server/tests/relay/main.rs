@@ -2,9 +2,11 @@
 //! through proxies that the tests start.
 #![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
+mod apart;
 mod awkward;
 mod bodies;
 mod pairs;
 mod proxies;
 mod proxy_program;
 mod support;
+mod survival;
