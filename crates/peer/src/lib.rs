@@ -1,27 +1,42 @@
 //! The client library: log in to a broker, connect to other users, be reachable.
 //!
 //! The decisions stand in [`simopen_traversal`]; this crate holds the control link, keeps proven
-//! ports ready, dials, captures, installs, and gives out connections that the other side has
-//! confirmed.
+//! ports ready, dials, captures, installs, and makes of connections links between devices, which
+//! are encrypted, known by their keys, and carry channels.
 //!
 //! ```no_run
-//! use simopen_peer::{Peer, PeerConfig};
-//! use simopen_protocol::{identity::UserId, technique::{SynOwner, Technique}, token::Token};
+//! use std::sync::Arc;
+//! use simopen_peer::{DeviceKey, Links, MemoryPins, PeerConfig, Resident, Whom, carriage::Carriage, join};
+//! use simopen_protocol::invitation::Invitation;
 //! use tokio::io::AsyncWriteExt;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let secret = Token::parse("wxyz…")?;
-//! let config = PeerConfig::new("192.0.2.1:7000".parse()?, UserId::new("alice")?, secret);
-//! let (peer, _incoming) = Peer::login(config).await?;
+//! let invitation: Invitation = "simopen://broker.example:7443/home?ca=…".parse()?;
+//! let key = DeviceKey::generate()?;
+//! let credentials = join(&invitation, &"laptop".parse()?, &key, &Carriage::default()).await?;
 //!
-//! let bob = UserId::new("bob")?;
-//! let mut connection = peer.connect(&bob, Technique::ForgedSynAck(SynOwner::Userspace)).await?;
-//! connection.stream.write_all(b"straight through both firewalls").await?;
+//! let (links, mut new_links) = Links::new(Arc::new(MemoryPins::default()));
+//! let peer = Resident::start(PeerConfig::joined(invitation.addresses, credentials, links));
+//! peer.online().await;
+//!
+//! let bob = Whom { user: "bob".parse()?, device: None };
+//! let link = peer.link_to(&bob, &mut |step| eprintln!("{step:?}")).await?;
+//! link.open("files").await?.write_all(b"straight through both firewalls").await?;
 //! # Ok(()) }
 //! ```
 //!
-//! What it is not: there is no encryption here. The greeting shows that the
-//! other end is the one that the broker named, to everybody who cannot read the control link.
+//! | piece | is |
+//! | --- | --- |
+//! | [`join()`] | a device becomes a user's, by an invitation |
+//! | [`Peer`] | one login; plain connections by one technique, links by one after the other |
+//! | [`Resident`] | logs in again whenever the link to the broker is gone |
+//! | [`PeerLink`], [`Channel`] | what two devices have with each other; brokers may come and go |
+//! | [`Pins`] | the keys of other devices, as they were at first contact |
+//!
+//! What it is not: it decides nothing about who may reach whom, that is the broker's; and a
+//! connection of [`Peer::connect`] is plain text, as experiments want it.
+//!
+//! RFC 8446 (TLS 1.3), RFC 5280 (certificates), seed 001 ¶104-107, ¶144-163.
 #![forbid(unsafe_code)]
 
 pub mod carriage;

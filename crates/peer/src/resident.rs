@@ -89,6 +89,12 @@ impl Resident {
         }
     }
 
+    /// Waits until it has ended.
+    pub async fn closed(&self) {
+        // Its task ends by saying so.
+        let _ = self.standing.clone().wait_for(|now| matches!(now, Standing::Ended)).await;
+    }
+
     /// What the broker tells from now on, over all logins.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<News> {

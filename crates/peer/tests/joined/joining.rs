@@ -29,10 +29,11 @@ async fn a_device_that_has_joined_logs_in_and_is_told_who_is_there() {
         let News::Told(told) = timeout(PATIENCE, news.recv()).await.unwrap().unwrap() else {
             panic!("only what is told comes here");
         };
-        match &*told {
-            Notification::Presence(presence) => online.push(presence.peer),
-            Notification::Listed => break,
-            _ => {}
+        if let Notification::Presence(presence) = &*told {
+            online.push(presence.peer);
+        }
+        if *told == Notification::Listed {
+            break;
         }
     }
     assert_eq!(online, [bob.resident.id().unwrap()]);

@@ -8,9 +8,10 @@ use simopen_peer::{DeviceKey, LinkError, MemoryPins, Pins};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::{DeviceName, UserId};
+use simopen_protocol::technique::{Carriage, SynOwner, Technique};
 use tokio::time::timeout;
 
-use crate::house::{Device, House, PATIENCE, name};
+use crate::house::{Device, House, PATIENCE, config, name};
 
 /// Pins that remember what was refused.
 #[derive(Default)]
@@ -55,6 +56,33 @@ async fn each_step_on_the_way_is_told() {
     let (link, steps) = alice.link_by_steps("bob").await;
     link.unwrap();
     assert_eq!(steps, ["Trying(Relay(Any))", "Opened(Relay(Any))"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_direct_goes_by_the_relay_at_last() {
+    let house = House::open();
+    let _bob = house.device("bob").await;
+    let pins = Arc::new(MemoryPins::default());
+    let (mut config, links) = config(house.address.into(), house.join("alice", "desk").await, pins);
+    config.techniques = vec![
+        Technique::ForgedSynAck(SynOwner::Kernel),
+        Technique::ForgedSynAck(SynOwner::Userspace),
+        Technique::SimultaneousOpen,
+        Technique::Relay(Carriage::Any),
+        Technique::Direct,
+    ];
+    let alice = Device::start((config, links));
+    timeout(PATIENCE, alice.resident.online()).await.unwrap().unwrap();
+    let (link, steps) = alice.link_by_steps("bob").await;
+    assert_eq!(link.unwrap().technique(), Technique::Relay(Carriage::Any));
+    // The broker does not forge, or this program may not capture; nobody dials on loopback.
+    let of_forging = steps.iter().filter(|step| step.contains("ForgedSynAck"));
+    assert!(of_forging.clone().any(|step| step.starts_with("Skipped")), "{steps:?}");
+    let rest: Vec<&String> = steps.iter().filter(|step| !step.contains("ForgedSynAck")).collect();
+    assert_eq!(rest.len(), 4, "{steps:?}");
+    assert_eq!(rest[0], "Trying(SimultaneousOpen)");
+    assert!(rest[1].starts_with("Failed(SimultaneousOpen, "), "{steps:?}");
+    assert_eq!((&**rest[2], &**rest[3]), ("Trying(Relay(Any))", "Opened(Relay(Any))"));
 }
 
 #[tokio::test]
