@@ -29,7 +29,7 @@ async fn a_broker_whose_authority_is_not_the_invitations_hears_no_secret() {
     invitation.authority[0] ^= 1;
     let key = DeviceKey::generate().unwrap();
     let error = join(&invitation, &device("pc"), &key).await.unwrap_err();
-    assert!(matches!(error, JoinError::Unreachable { .. }), "{error}");
+    assert!(matches!(error, JoinError::NotAuthentic { .. }), "{error}");
 
     // The secret was not used up.
     invitation.authority[0] ^= 1;
