@@ -148,6 +148,22 @@ fn a_local_port_leads_to_a_local_port_there() {
     }
 }
 
+#[test]
+fn a_manager_offers_a_local_port_by_itself() {
+    let (_broker, alice, bob) = pair();
+    let echo = Echo::start();
+    let offer = format!("default={}", echo.address);
+    let mut manager = bob.start(&["peer", "--offer", &offer]);
+    manager.wait_for_output("logged in");
+    for _ in 0..2 {
+        let connected = alice.run_with(&["connect", "bob"], b"ping").worked();
+        assert_eq!(connected.out, b"ping");
+    }
+    let other = alice.run(&["connect", "bob", "--service", "other"]);
+    assert_eq!(other.code, 1, "{}", other.err);
+    manager.terminate().worked();
+}
+
 /// A server that says what it hears.
 struct Echo {
     address: SocketAddr,
