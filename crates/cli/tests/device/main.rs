@@ -5,6 +5,7 @@
 mod broker;
 mod community;
 mod joining;
+mod newcomer;
 mod notes;
 mod program;
 mod proxies;
