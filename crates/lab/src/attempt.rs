@@ -3,6 +3,7 @@
 mod conduct;
 mod judge;
 mod meanwhile;
+mod proxies;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use simopen_packet::{Entropy, Ttl};
 use simopen_peer::IcmpShield;
 use simopen_protocol::technique::Technique;
 use simopen_scenario::incident::Incident;
+use simopen_scenario::proxies::{Path, Proxies};
 use simopen_scenario::seed::entropy_of;
 use simopen_scenario::star::{NAMES, Star};
 use simopen_server::forger::Spawn;
@@ -48,6 +50,8 @@ pub struct Trial {
     /// The least and the most that the ways from originator and responder to the broker and back
     /// take as configured; `None` where that is not compared with what is measured.
     pub round_trips: [Option<[Duration; 2]>; 2],
+    /// Which HTTP proxies the peers are set up to use; their hosts stand in the network.
+    pub proxies: Proxies,
     /// How long a login may take.
     pub login_timeout: Duration,
     /// TTL of the SYNs that kernel sockets make.
@@ -81,6 +85,7 @@ impl Trial {
             leg,
             bound: leg / 4,
             round_trips: [None; 2],
+            proxies: Proxies::for_technique(technique),
             login_timeout: Duration::from_secs(10),
             kernel_ttl: None,
             tun_route_ttl: None,
@@ -109,6 +114,8 @@ impl Trial {
             .enable_time()
             .build()
             .map_err(|source| LabError::System { what: "a runtime", source })?;
+        // They end with this call, after the network that they are in.
+        let _running = proxies::start(self.proxies, topology)?;
         let mut cancel = cancel.clone();
         let limit = LIMIT + self.hold.unwrap_or_default();
         let conducted = runtime.block_on(async {
@@ -134,7 +141,9 @@ impl Trial {
             let least = 2 * (link.delay + c.delay) + behind_box;
             // A packet that is lost is sent again, a second later.
             let jitter = 2 * (link.jitter + c.jitter);
-            (link.loss + c.loss == 0.0).then_some([least, least + jitter])
+            // Through a proxy a kernel measures the way to the proxy.
+            let is_straight = self.proxies.path(self.technique) == Path::Straight;
+            (is_straight && link.loss + c.loss == 0.0).then_some([least, least + jitter])
         });
     }
 }

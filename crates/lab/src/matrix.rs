@@ -17,6 +17,7 @@ use simopen_scenario::cell::{Cell, Way};
 use simopen_scenario::classify::self_check::objection;
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::network::Executor;
+use simopen_scenario::proxies::Proxies;
 use simopen_scenario::result::{BoxCheck, CellResult, Kind, LatenessNote, MachineNote, Results};
 use simopen_scenario::run::RunRecord;
 use simopen_scenario::schedule::{Job, Schedule};
@@ -146,7 +147,9 @@ pub fn run_schedule(
     observer: &(dyn Fn(&Progress<'_>) + Sync),
 ) -> Result<Results, LabError> {
     // All topologies stand before the first run, and until after the last.
-    let mut workers = build_workers(how)?;
+    let proxies = results.ways.iter().map(Proxies::for_way);
+    let has_proxies = proxies.into_iter().any(|proxies| proxies != Proxies::None);
+    let mut workers = build_workers(how, has_proxies)?;
     results.classification = match how.executor {
         Executor::Model => probe::machines(&results.boxes, cancel)?,
         Executor::Nft => probe::kernels(&results.boxes, cancel)?,
@@ -184,8 +187,8 @@ pub fn run_schedule(
     Ok(results)
 }
 
-fn build_workers(how: &How) -> Result<Vec<Worker>, LabError> {
-    (0..how.jobs.max(1)).map(|_| Worker::build(how.executor)).collect()
+fn build_workers(how: &How, has_proxies: bool) -> Result<Vec<Worker>, LabError> {
+    (0..how.jobs.max(1)).map(|_| Worker::build(how.executor, has_proxies)).collect()
 }
 
 /// What the workers share.

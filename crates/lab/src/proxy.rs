@@ -15,13 +15,22 @@ use crate::programs::start_programs;
 use crate::scratch::Scratch;
 
 /// Where every proxy listens.
-pub const PROXY_PORT: u16 = 3128;
+pub use simopen_scenario::proxies::PROXY_PORT;
 
 /// How `unshare` ends where there is no such program.
 const NOT_FOUND: i32 = 127;
 
 /// How long a proxy may take until it accepts connections.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Whether a proxy opens tunnels (CONNECT, RFC 9110 §9.3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tunnels {
+    /// It does, to any port.
+    Opened,
+    /// It refuses, as where only requests for pages are wanted.
+    Refused,
+}
 
 /// A proxy that runs. It ends, and its files go, when this is dropped.
 #[derive(Debug)]
@@ -38,24 +47,30 @@ impl RunningProxy {
     ///
     /// [`LabError::MissingProgram`] where it is not installed, [`LabError::ProgramEnded`] with its
     /// last words where it ends at once, [`LabError::TimedOut`] where it never accepts.
-    pub fn start(proxy: Proxy, host: &Host, own: IpAddr) -> Result<Self, LabError> {
+    pub fn start(
+        proxy: Proxy,
+        tunnels: Tunnels,
+        host: &Host,
+        own: IpAddr,
+    ) -> Result<Self, LabError> {
         let files = Scratch::new(proxy.program())?;
         let space = start_programs(host)?;
-        Self::start_in(proxy, &space, files, host, own)
+        let text = match proxy {
+            Proxy::Squid => squid_config(tunnels, files.path()),
+            Proxy::Tinyproxy => tinyproxy_config(tunnels, files.path()),
+        };
+        Self::start_in(proxy, &text, &space, files, host, own)
     }
 
     fn start_in(
         proxy: Proxy,
+        text: &str,
         space: &ProgramSpace,
         files: Scratch,
         host: &Host,
         own: IpAddr,
     ) -> Result<Self, LabError> {
         let config = files.path().join("config");
-        let text = match proxy {
-            Proxy::Squid => squid_config(files.path()),
-            Proxy::Tinyproxy => tinyproxy_config(files.path()),
-        };
         let unwritten = |source| LabError::System { what: "a proxy's configuration", source };
         std::fs::write(&config, text).map_err(unwritten)?;
         let mut command = match proxy {
@@ -141,11 +156,16 @@ fn last_words(path: &Path) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
 }
 
-fn squid_config(files: &Path) -> String {
+fn squid_config(tunnels: Tunnels, files: &Path) -> String {
     let files = files.display();
+    let refused = match tunnels {
+        Tunnels::Opened => "",
+        Tunnels::Refused => "acl CONNECT method CONNECT\nhttp_access deny CONNECT\n",
+    };
     format!(
         "http_port {PROXY_PORT}\n\
          visible_hostname proxy\n\
+         {refused}\
          http_access allow all\n\
          cache deny all\n\
          cache_store_log none\n\
@@ -162,10 +182,16 @@ fn squid_config(files: &Path) -> String {
     )
 }
 
-fn tinyproxy_config(files: &Path) -> String {
+fn tinyproxy_config(tunnels: Tunnels, files: &Path) -> String {
     let files = files.display();
+    // The one port to which it then opens tunnels is nobody's.
+    let refused = match tunnels {
+        Tunnels::Opened => "",
+        Tunnels::Refused => "ConnectPort 0\n",
+    };
     format!(
         "Port {PROXY_PORT}\n\
+         {refused}\
          Timeout 30\n\
          MaxClients 20\n\
          Allow 0.0.0.0/0\n\

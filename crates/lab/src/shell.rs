@@ -7,7 +7,7 @@ use simopen_scenario::network::Executor;
 
 use crate::error::LabError;
 use crate::programs::start_programs;
-use crate::proxy::RunningProxy;
+use crate::proxy::{RunningProxy, Tunnels};
 use crate::pump::Packets;
 use crate::scenario_run::stand;
 use crate::topology::Topology;
@@ -31,7 +31,7 @@ impl Standing {
         for plan in &scenario.plan.hosts {
             if let (Some(proxy), Some(host)) = (plan.proxy, topology.host(&plan.name)) {
                 let own = topology.layout().address(&plan.name)?;
-                proxies.push(RunningProxy::start(proxy, host, own)?);
+                proxies.push(RunningProxy::start(proxy, Tunnels::Opened, host, own)?);
             }
         }
         Ok(Self { _proxies: proxies, topology })

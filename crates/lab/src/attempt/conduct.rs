@@ -8,15 +8,19 @@ use std::time::Duration;
 use simopen_broker::Event as BrokerEvent;
 use simopen_device::socket::listener_saving_syn;
 use simopen_packet::Timestamp;
+use simopen_peer::carriage::Carriage;
 use simopen_peer::{
     ConnectError, Connection, Incoming, LoginError, Peer, PeerConfig, SynCaptureWay,
 };
+use simopen_protocol::address::HostPort;
 use simopen_scenario::judgement::Account;
-use simopen_scenario::oracle::BROKER_PORT;
+use simopen_scenario::oracle::{BROKER_PORT, RELAY_PORT};
 use simopen_scenario::participants::{PROOF, consent, directory, secret, user};
 use simopen_scenario::pattern::{HELD_BYTES, PATIENCE, STREAMS};
+use simopen_scenario::proxies::{PROXY_NAMES, PROXY_PORT, Proxies};
 use simopen_server::ServerError;
 use simopen_server::broker::{Builder, Handle, Observer};
+use simopen_server::relay;
 use simopen_traversal::{Event, Failure};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
@@ -40,7 +44,8 @@ pub(super) struct Conducted {
 struct Ready {
     peer: Peer,
     incoming: Incoming,
-    gather: Duration,
+    /// How long it took to prove a port, if one is needed.
+    gather: Option<Duration>,
 }
 
 pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conducted, LabError> {
@@ -52,11 +57,14 @@ pub(super) async fn conduct(trial: &Trial, topology: &Topology) -> Result<Conduc
 
     let requested = topology.clock().now();
     let mut conducted = Conducted {
-        account: Account::beginning(requested, "lab"),
+        account: Account {
+            relayed: trial.technique.meets_at_relay(),
+            ..Account::beginning(requested, "lab")
+        },
         round_trips: [&a, &b].map(|login| login.as_ref().ok().map(|ready| ready.peer.round_trip())),
         held: None,
     };
-    conducted.account.gather = a.as_ref().ok().map(|ready| ready.gather);
+    conducted.account.gather = a.as_ref().ok().and_then(|ready| ready.gather);
     match (a, b) {
         (Ok(a), Ok(b)) => attempt_meanwhile(trial, topology, a, b, &mut conducted).await?,
         (a, b) => {
@@ -131,7 +139,11 @@ async fn attempt(
     match (dialled, answered) {
         (Ok(a), Some(Ok(b))) => {
             conducted.account.ends = [Ok(a.established_at), Ok(b.established_at)];
-            conducted.account.direct = Some(prove_direct(trial, topology, a, b, conducted).await?);
+            conducted.account.direct = if conducted.account.relayed {
+                prove_relayed(trial, topology, (a, b), conducted).await?
+            } else {
+                Some(prove_direct(trial, topology, a, b, conducted).await?)
+            };
         }
         (a, b) => conducted.account.ends = [end_of(Some(a)), end_of(b)],
     }
@@ -164,10 +176,7 @@ async fn prove_direct(
 ) -> Result<bool, LabError> {
     for (bytes, cut) in [(trial.bytes, false), (trial.bytes_after_cut, true)] {
         if cut {
-            let broker = topology.layout().host(&trial.hosts[2])?.port;
-            topology.alter(move |fabric, _| fabric.set_port_enabled(broker, false))?;
-            let words = "cuts the broker off from the network".to_owned();
-            conducted.account.steps.push((topology.clock().now(), words));
+            cut_off_broker(trial, topology, conducted)?;
         }
         let done;
         (a, b, done) =
@@ -178,18 +187,69 @@ async fn prove_direct(
     }
     if let Some(until) = trial.hold {
         sleep_until(topology.clock().instant(conducted.account.requested + until).into()).await;
-        let last = both_ways(trial, topology, (a, b), HELD_BYTES, &mut conducted.account.steps);
-        let held = match timeout(PATIENCE, last).await {
-            Ok(held) => held?.2,
-            Err(_) => {
-                let words = format!("no bytes came through within {} s", PATIENCE.as_secs());
-                conducted.account.steps.push((topology.clock().now(), words));
-                false
-            }
-        };
-        conducted.held = Some(held);
+        let last = within_patience(trial, topology, (a, b), HELD_BYTES, conducted).await?;
+        conducted.held = Some(last.is_some());
     }
     Ok(true)
+}
+
+/// Bytes both ways, and once more where the connection is held; then without broker and relay,
+/// where none may come. `None` where none came before.
+async fn prove_relayed(
+    trial: &Trial,
+    topology: &Topology,
+    ends: (Connection, Connection),
+    conducted: &mut Conducted,
+) -> Result<Option<bool>, LabError> {
+    let steps = &mut conducted.account.steps;
+    let (a, b, done) = both_ways(trial, topology, ends, trial.bytes, steps).await?;
+    if !done {
+        return Ok(None);
+    }
+    let mut ends = (a, b);
+    if let Some(until) = trial.hold {
+        sleep_until(topology.clock().instant(conducted.account.requested + until).into()).await;
+        let held = within_patience(trial, topology, ends, HELD_BYTES, conducted).await?;
+        conducted.held = Some(held.is_some());
+        match held {
+            Some(held) => ends = held,
+            None => return Ok(Some(false)),
+        }
+    }
+    cut_off_broker(trial, topology, conducted)?;
+    let after = within_patience(trial, topology, ends, trial.bytes_after_cut, conducted).await?;
+    Ok(Some(after.is_some()))
+}
+
+/// Cuts off the broker's host, and the relay with it.
+fn cut_off_broker(
+    trial: &Trial,
+    topology: &Topology,
+    conducted: &mut Conducted,
+) -> Result<(), LabError> {
+    let broker = topology.layout().host(&trial.hosts[2])?.port;
+    topology.alter(move |fabric, _| fabric.set_port_enabled(broker, false))?;
+    let words = "cuts the broker off from the network".to_owned();
+    conducted.account.steps.push((topology.clock().now(), words));
+    Ok(())
+}
+
+/// As [`both_ways`]; `None` where not all came within [`PATIENCE`].
+async fn within_patience(
+    trial: &Trial,
+    topology: &Topology,
+    ends: (Connection, Connection),
+    bytes: usize,
+    conducted: &mut Conducted,
+) -> Result<Option<(Connection, Connection)>, LabError> {
+    let exchanging = both_ways(trial, topology, ends, bytes, &mut conducted.account.steps);
+    let Ok(exchanged) = timeout(PATIENCE, exchanging).await else {
+        let words = format!("no bytes came through within {} s", PATIENCE.as_secs());
+        conducted.account.steps.push((topology.clock().now(), words));
+        return Ok(None);
+    };
+    let (a, b, done) = exchanged?;
+    Ok(done.then_some((a, b)))
 }
 
 /// Sends so many bytes each way and says whether each came as it was sent.
@@ -234,6 +294,7 @@ async fn start_broker(
     let events = BrokerEvents::default();
     let sink = Arc::clone(&events);
     let forger = trial.forger.clone().map(|spawn| spawn.consent(policy.clone()));
+    let relays = trial.technique.meets_at_relay();
     let started = named(topology, &trial.hosts[2])?.spawn(move || async move {
         let listener = listener_saving_syn(SocketAddr::new(own, BROKER_PORT))?;
         let observer: Observer = Box::new(move |event| {
@@ -243,6 +304,14 @@ async fn start_broker(
         let mut builder = builder.observe(observer);
         if let Some(spawn) = forger {
             builder = builder.forger(spawn.start().map_err(ServerError::from)?);
+        }
+        if relays {
+            // At a port of its own, so that the journal tells the two apart.
+            let at = SocketAddr::new(own, RELAY_PORT);
+            let broken = |source| LabError::System { what: "the relay's listener", source };
+            let listener = std::net::TcpListener::bind(at).map_err(broken)?;
+            let relay = relay::Builder::new().listen(listener).start().map_err(broken)?;
+            builder = builder.relay(vec![HostPort::from(at)], relay);
         }
         Ok::<_, LabError>(builder.start()?)
     })?;
@@ -257,6 +326,7 @@ fn login(
     seen: mpsc::UnboundedSender<(usize, Event)>,
 ) -> Result<Spawned<Result<Ready, NotReady>>, LabError> {
     let broker = SocketAddr::new(topology.layout().address(&trial.hosts[2])?, BROKER_PORT);
+    let proves = !trial.technique.meets_at_relay();
     let (observer, mut observations) = mpsc::unbounded_channel();
     let clock = topology.clock();
     let config = PeerConfig {
@@ -269,6 +339,8 @@ fn login(
         login_timeout: trial.login_timeout,
         clock,
         observer: Some(observer),
+        carriage: carriage(trial, topology, place)?,
+        ports: usize::from(proves),
         ..PeerConfig::new(broker, user(place), secret(place))
     };
     named(topology, &trial.hosts[place])?.spawn(move || async move {
@@ -281,10 +353,23 @@ fn login(
         let (peer, incoming) = Peer::login(config).await?;
         let begun = clock.now();
         // So that the attempt costs no extra round trip: a port is proven beforehand.
-        let ready = timeout(PROOF, peer.ready()).await;
-        ready.ok().and_then(Result::ok).ok_or(NotReady::NoProof)?;
-        Ok(Ready { peer, incoming, gather: clock.now() - begun })
+        if proves {
+            let ready = timeout(PROOF, peer.ready()).await;
+            ready.ok().and_then(Result::ok).ok_or(NotReady::NoProof)?;
+        }
+        let gather = proves.then(|| clock.now() - begun);
+        Ok(Ready { peer, incoming, gather })
     })
+}
+
+/// How a peer reaches broker and relay.
+fn carriage(trial: &Trial, topology: &Topology, place: usize) -> Result<Carriage, LabError> {
+    if trial.proxies == Proxies::None {
+        return Ok(Carriage::default());
+    }
+    let address = topology.layout().address(PROXY_NAMES[place])?;
+    let proxy = format!("http://{}", SocketAddr::new(address, PROXY_PORT));
+    Ok(Carriage { proxy: proxy.parse().ok(), ..Carriage::default() })
 }
 
 /// Why a peer cannot begin.

@@ -36,20 +36,22 @@ const LEAST_BOUND: Duration = Duration::from_micros(100);
 pub(super) struct Worker {
     pub(super) topology: Topology,
     executor: Executor,
+    has_proxies: bool,
 }
 
 impl Worker {
     /// Builds the topology, with boxes that stand for those to come.
-    pub(super) fn build(executor: Executor) -> Result<Self, LabError> {
+    pub(super) fn build(executor: Executor, has_proxies: bool) -> Result<Self, LabError> {
         let placeholder = Some(MiddleboxSpec::no_box());
         let leg = Duration::from_millis(10);
-        let star = Star { boxes: [placeholder; 2], executor, ..Star::with_leg(leg) };
+        let boxes = [placeholder; 2];
+        let star = Star { boxes, executor, has_proxies, ..Star::with_leg(leg) };
         let clock = Clock::start();
         let entropy = entropy_of(0);
         let network = star.network(&entropy, clock.now())?;
         let options = TopologyOptions::default();
         let topology = Topology::build(network, entropy, Packets::Forgotten, &options, clock)?;
-        Ok(Self { topology, executor })
+        Ok(Self { topology, executor, has_proxies })
     }
 
     /// Makes one run of a cell.
@@ -61,7 +63,8 @@ impl Worker {
         cancel: &Cancel,
     ) -> Result<(RunRecord, LatenessMeter), LabError> {
         let cell = &planned.cell;
-        let star = Star::of_cell(cell, self.executor);
+        // The same hosts for all cells, whether a cell uses them or not.
+        let star = Star { has_proxies: self.has_proxies, ..Star::of_cell(cell, self.executor) };
         let entropy = entropy_of(seed);
         let network = with_rates(&star).network(&entropy, self.topology.clock().now())?;
         let packets = match how.captures {

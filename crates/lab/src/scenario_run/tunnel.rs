@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::error::LabError;
 use crate::exchange::exchange;
 use crate::host::Host;
-use crate::proxy::{PROXY_PORT, RunningProxy};
+use crate::proxy::{PROXY_PORT, RunningProxy, Tunnels};
 use crate::pump::Report;
 use crate::topology::Topology;
 
@@ -45,7 +45,7 @@ pub(super) fn make(
     let proxy = scenario.plan.hosts[tunnel.through].proxy;
     let proxy = proxy.ok_or_else(|| LabError::NoSuchHost(names[1].clone()))?;
     let own = topology.layout().address(&names[1])?;
-    let running = RunningProxy::start(proxy, host(1)?, own)?;
+    let running = RunningProxy::start(proxy, Tunnels::Opened, host(1)?, own)?;
     let through = SocketAddr::new(own, PROXY_PORT);
     let to = SocketAddr::new(topology.layout().address(&names[2])?, tunnel.port);
     serve(host(2)?, to)?;
