@@ -29,6 +29,9 @@ pub(crate) const MAX_UNREAD: usize = 64 * 1024 * 1024;
 /// Documents that wait to be sent. An honest peer causes fewer.
 const MAX_DOCUMENTS: usize = 2 * MAX_CHANNELS + 64;
 
+/// Instant messages that wait to be sent.
+const MAX_INSTANTS: usize = 16;
+
 /// The word with which an open is refused that is one too many.
 const TOO_MANY: &str = "too-many-channels";
 
@@ -164,9 +167,15 @@ impl Multiplexer {
         }
     }
 
-    /// Sends an instant message.
-    pub(crate) fn instant(&mut self, text: Vec<u8>) {
-        self.say(&Message::Instant, text);
+    /// Sends an instant message. `false` where several wait already, because the other side does
+    /// not read.
+    pub(crate) fn instant(&mut self, text: Vec<u8>) -> bool {
+        let waiting = self.documents.iter().filter(|document| !document.data.is_empty()).count();
+        let has_room = waiting < MAX_INSTANTS;
+        if has_room {
+            self.say(&Message::Instant, text);
+        }
+        has_room
     }
 
     /// Asks the other side whether it is there.

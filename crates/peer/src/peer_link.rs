@@ -166,6 +166,9 @@ pub enum OpenError {
     /// The link has as many channels as it takes.
     #[error("the link has as many channels as it takes")]
     TooMany,
+    /// The other side does not read the messages that it was sent.
+    #[error("the other side does not read the messages that it was sent")]
+    Unread,
     /// It is empty, or longer than a frame takes.
     #[error("it is empty, or longer than {limit} bytes")]
     TooLong {

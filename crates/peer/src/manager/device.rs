@@ -334,6 +334,7 @@ fn not_opened(error: &OpenError, peer: &str, service: &str) -> Refusal {
         OpenError::Refused(_)
         | OpenError::LinkClosed
         | OpenError::TooMany
+        | OpenError::Unread
         | OpenError::TooLong { .. } => Refusal::failed(format!("no connection to {peer}: {error}")),
     }
 }

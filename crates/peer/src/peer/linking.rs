@@ -71,7 +71,7 @@ impl Peer {
         }
         let mut last = LinkError::NoWay;
         for technique in self.config.techniques.iter().copied() {
-            if let Some(why) = self.obstacle(technique, &last) {
+            if let Some(why) = self.obstacle(technique, &last).await {
                 told(Step::Skipped(technique, &why));
                 continue;
             }
@@ -161,22 +161,24 @@ impl Peer {
     }
 
     /// Why a technique is not tried.
-    fn obstacle(&self, technique: Technique, last: &LinkError) -> Option<String> {
+    async fn obstacle(&self, technique: Technique, last: &LinkError) -> Option<String> {
         if self.ports.is_none() && !technique.meets_at_relay() {
             return Some(ConnectError::BehindProxy.to_string());
         }
         let Technique::ForgedSynAck(owner) = technique else {
             return None;
         };
-        obstacle_to_forging(owner, last)
+        if last.cause() == Some(Cause::ForgingOff) {
+            return Some(Cause::ForgingOff.sentence().to_owned());
+        }
+        // On another thread: the kernel takes its time to close a packet socket.
+        let tried = tokio::task::spawn_blocking(move || obstacle_to_forging(owner)).await;
+        tried.unwrap_or_else(|error| Some(error.to_string()))
     }
 }
 
 /// Why nothing is forged for this peer.
-fn obstacle_to_forging(owner: SynOwner, last: &LinkError) -> Option<String> {
-    if last.cause() == Some(Cause::ForgingOff) {
-        return Some(Cause::ForgingOff.sentence().to_owned());
-    }
+fn obstacle_to_forging(owner: SynOwner) -> Option<String> {
     let lacks = |error: DeviceError| error.to_string();
     let selection = Selection { local_port: 1, remote: None, scope: Scope::OwnSyns };
     if let Err(error) = PacketSocketCapture::open(&selection, None) {

@@ -101,9 +101,9 @@ impl Shared {
         if self.is_closed() {
             return Err(OpenError::LinkClosed);
         }
-        self.state().machine.instant(message.to_vec());
+        let has_room = self.state().machine.instant(message.to_vec());
         self.work.notify_one();
-        Ok(())
+        if has_room { Ok(()) } else { Err(OpenError::Unread) }
     }
 
     pub(super) fn poll_read(

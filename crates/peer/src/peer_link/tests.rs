@@ -180,6 +180,14 @@ async fn instant_messages_arrive_in_order() {
 }
 
 #[tokio::test]
+async fn messages_that_nobody_reads_do_not_pile_up() {
+    let (a, _unread) = duplex(1024);
+    let link = start(a, Role::Originator);
+    let refused = (0..1000).find_map(|_| link.say(&[1; 4096]).err());
+    assert_eq!(refused, Some(OpenError::Unread));
+}
+
+#[tokio::test]
 async fn what_no_honest_peer_sends_closes_the_link() {
     let header = ChannelHeader {
         flags: Flags::NONE,
