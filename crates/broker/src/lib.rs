@@ -44,7 +44,29 @@
 //!              └─ refused: one cause to the originator            (each again on a new report, twice at most)
 //! ```
 //!
-//! Seed 001 ¶144-150 (control link), ¶164-174 (forging).
+//! With a relay:
+//!
+//! ```text
+//! Connect ─► Asked ─ PairingOrder::Open ─► handle_pairing_opened ─► both sides are told ─► Outcome of both
+//!              └─ handle_pairing_failed: no-relay                     └─ failed or revoked: PairingOrder::End
+//! ```
+//!
+//! # A change of the directory
+//!
+//! ```text
+//! request ─► waits ─► judged ─ Persist ─► handle_persisted ─► in force ─► acknowledged, and told
+//!                       └─ refused: one word       └─ handle_persist_failed: storage-failed, nothing changed
+//! ```
+//!
+//! # A peer
+//!
+//! ```text
+//! Login ─► there ─ silent for the alive interval ─► asked (Verify) ─ silent for half of it ─► gone, announced
+//!            └─ link closed, Logout, revoked: gone at once             └─ says anything: there
+//! ```
+//!
+//! Seed 001 ¶144-150 (control link), ¶115, ¶126-137 (teams, shares, notes), ¶164-174 (forging),
+//! ¶175-182 (relay); seed 004 (presence).
 #![no_std]
 #![forbid(unsafe_code)]
 

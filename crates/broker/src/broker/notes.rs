@@ -12,6 +12,8 @@ use crate::directory::{Change, KeptNote};
 
 /// The bits of a note's number below its second.
 const WITHIN_SECOND: u32 = 20;
+/// The bits of its second: whatever a clock says, the number fits a signed integer.
+const SECOND: u32 = 42;
 
 impl Broker {
     pub(super) fn judge_note_send(
@@ -99,7 +101,8 @@ impl Broker {
     /// broker that has forgotten a deleted note does not give its number to another.
     fn next_note(&mut self) -> NoteId {
         let random = u64::from(self.generator.next_u32() >> (u32::BITS - WITHIN_SECOND));
-        let by_time = (self.wall << WITHIN_SECOND | random) & (u64::MAX >> 1);
+        let second = self.wall & ((1 << SECOND) - 1);
+        let by_time = second << WITHIN_SECOND | random;
         self.last_note = by_time.max(self.last_note + 1);
         NoteId(self.last_note)
     }
