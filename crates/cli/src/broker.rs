@@ -1,6 +1,7 @@
 //! `simopen broker`.
 
 mod introduction;
+mod relay_apart;
 mod telling;
 
 use std::io;
@@ -22,11 +23,12 @@ use simopen_server::broker::{Builder, ServiceLimits};
 use simopen_server::data_directory::DataDirectory;
 use simopen_server::figures::{Exposition, Readiness, ReadinessWatch, router};
 use simopen_server::forger::{Forger, Policy, Spawn};
-use simopen_server::relay;
+use simopen_server::relay::{self, authentication::Dialler};
 use simopen_server::store::{Sqlite, Timed};
 use simopen_server::wall_clock::WallClock;
 
 use self::introduction::{first_invitation, introduce};
+use self::relay_apart::{Later, Whole, relay_apart};
 use self::telling::Telling;
 use crate::broker_arguments::{BrokerArguments, USUAL_DRAIN};
 use crate::broker_settings::{BrokerFile, RelayPlace};
@@ -48,10 +50,6 @@ pub(crate) fn run(arguments: &BrokerArguments) -> Result<ExitCode> {
         Some(path) => BrokerFile::read(&Source::read(path)?)?,
         None => BrokerFile::default(),
     };
-    anyhow::ensure!(
-        file.relay.place() != RelayPlace::Apart,
-        "relay.run = \"apart\" cannot be had yet: leave it out, and the relay runs inside"
-    );
     if arguments.check_config {
         output::print("the configuration is right\n")?;
         return Ok(ExitCode::SUCCESS);
@@ -120,7 +118,7 @@ impl Prepared {
                 ..BrokerConfig::default()
             })
             .service_limits(bounded(file.service_limits(), self.links))
-            .authority(authority)
+            .authority(authority.clone())
             .store(store);
         for listener in self.listeners {
             builder = builder.listen(listener);
@@ -128,16 +126,30 @@ impl Prepared {
         if let Some(forger) = self.forger {
             builder = builder.forger(forger);
         }
-        if file.relay.place() == RelayPlace::Inside {
-            let relay = relay::Builder::new().limits(file.relay_limits()).start()?;
-            let addresses = file.relay.addresses().unwrap_or(introduction.addresses.clone());
-            builder = builder.relay(addresses, relay);
+        let addresses = file.relay.addresses().unwrap_or(introduction.addresses.clone());
+        let desk = Later::default();
+        let mut inside = None;
+        match (file.relay.place(), &file.relay.control) {
+            (RelayPlace::Inside, _) => {
+                let relay = relay::Builder::new().limits(file.relay_limits()).start()?;
+                inside = Some(relay.clone());
+                builder = builder.relay(addresses, relay);
+            }
+            (RelayPlace::Apart, Some(control)) => {
+                let dialler = Dialler::new(authority, clock, control.as_ref().0.clone());
+                builder = relay_apart(builder, addresses, dialler, Arc::clone(&desk));
+            }
+            // The file was refused without `control`.
+            (RelayPlace::Apart, None) | (RelayPlace::Nowhere, _) => {}
         }
         let handle = builder.start()?;
+        // It is set here only.
+        let _ = desk.set(handle.desk());
+        let whole = Whole { desk: handle.desk(), relay: inside };
         let readiness = ReadinessWatch::new();
-        let attendant = Attendant::new(handle.desk(), introduction.clone());
+        let attendant = Attendant::new(whole.clone(), introduction.clone());
         let probes = self.metrics.map(|listener| {
-            let routes = router(handle.desk(), Arc::clone(&exposition), &readiness);
+            let routes = router(whole, Arc::clone(&exposition), &readiness);
             tokio::spawn(serve_probes(listener, routes))
         });
         let telling = Telling { is_json: arguments.json };
@@ -169,7 +181,10 @@ impl Prepared {
 }
 
 /// By flags, by file, or on all addresses.
-fn listeners(flags: &[SocketAddr], file: &[Written<SocketAddr>]) -> Result<Vec<TcpListener>> {
+pub(crate) fn listeners(
+    flags: &[SocketAddr],
+    file: &[Written<SocketAddr>],
+) -> Result<Vec<TcpListener>> {
     let named: Vec<SocketAddr> = if flags.is_empty() {
         file.iter().map(|written| written.0).collect()
     } else {
@@ -205,7 +220,8 @@ fn bounded(mut limits: ServiceLimits, links: usize) -> ServiceLimits {
     limits
 }
 
-async fn serve_probes(listener: TcpListener, routes: axum::Router) -> io::Result<()> {
+/// Answers probes until the process ends.
+pub(crate) async fn serve_probes(listener: TcpListener, routes: axum::Router) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     axum::serve(listener, routes).await
 }

@@ -20,6 +20,12 @@ pub(crate) enum OperatorCommand {
     /// the first user at each start. Ctrl-C and SIGTERM let connections end; a second Ctrl-C does
     /// not. Exits with 0 when it was told to end, 1 if it broke, 2 if it could not start.
     Broker(BrokerArguments),
+    /// Run a relay apart from its broker, which it joins by an invitation.
+    ///
+    /// The invitation comes from `simopen admin relay-invite`; it is needed once. The broker's
+    /// configuration names the relay's address. Exits with 0 when it was told to end, 1 if it
+    /// broke, 2 if it could not start.
+    Relay(crate::relay_arguments::RelayArguments),
     /// Ask and change a running broker on this machine.
     ///
     /// By a Unix socket in the broker's data directory, which its owner alone can open. Exits with 0
@@ -32,6 +38,7 @@ impl OperatorCommand {
     pub(crate) const fn log(&self) -> Option<LogFormat> {
         match self {
             Self::Broker(broker) => Some(broker.log),
+            Self::Relay(relay) => Some(relay.log),
             Self::Admin(_) => None,
         }
     }

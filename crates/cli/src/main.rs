@@ -32,6 +32,9 @@ mod peer_arguments;
 mod peers;
 mod places;
 mod privilege;
+mod relay;
+mod relay_arguments;
+mod relay_settings;
 mod scenario;
 mod screen;
 mod service_manager;
@@ -112,6 +115,7 @@ fn run_peer_command(command: &PeerCommand) -> Result<ExitCode> {
 fn run_operator_command(command: &OperatorCommand) -> Result<ExitCode> {
     match command {
         OperatorCommand::Broker(arguments) => broker::run(arguments),
+        OperatorCommand::Relay(arguments) => relay::run(arguments),
         OperatorCommand::Admin(arguments) => admin::run(arguments),
     }
 }

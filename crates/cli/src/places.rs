@@ -10,6 +10,8 @@ use anyhow::{Result, bail};
 
 /// Of a broker, below the directories of the system or of a user.
 pub(crate) const BROKER: &str = "simopen";
+/// Of a relay.
+pub(crate) const RELAY: &str = "simopen-relay";
 
 /// The data directory of a service.
 pub(crate) fn data(flag: Option<&Path>, name: &str) -> Result<PathBuf> {

@@ -7,10 +7,12 @@
 mod exposition;
 mod health;
 mod of_broker;
+mod of_relay;
 
 pub use self::exposition::Exposition;
 pub use self::health::{Readiness, ReadinessWatch, router};
 pub use self::of_broker::of_broker;
+pub use self::of_relay::{of_front, of_relay};
 
 /// One number, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

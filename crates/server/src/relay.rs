@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+pub mod authentication;
 pub mod control;
 mod pipes;
 mod pump;

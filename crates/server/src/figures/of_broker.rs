@@ -4,6 +4,7 @@ use simopen_broker::consent::Violation;
 use simopen_broker::{Gauges, Stats};
 
 use super::Figure;
+use super::of_relay::of_front;
 use crate::broker::Figures;
 
 /// The names of a broker's figures.
@@ -12,6 +13,7 @@ pub fn of_broker(of: &Figures) -> Vec<Figure> {
     let stats = &of.stats;
     let mut figures = counters(stats);
     figures.extend(held(&of.gauges));
+    figures.extend(of_front(&of.front));
     figures.extend(of.refused.iter().map(|(reason, count)| {
         let help = "Connections and frames refused before the broker heard of them";
         Figure::counter("simopen_links_refused_total", help, *count)

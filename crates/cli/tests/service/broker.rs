@@ -1,126 +1,16 @@
-//! The broker as a process, on loopback.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! `simopen broker` and `simopen admin`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use simopen_protocol::invitation::Invitation;
 
-const SIMOPEN: &str = env!("CARGO_BIN_EXE_simopen");
-
-/// A directory that is gone when this is.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("simopen-broker-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A broker that is killed when this is dropped.
-struct Running {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    data: PathBuf,
-    ready: Value,
-}
-
-impl Running {
-    /// Without any configuration but where and as whom: loopback, a free port, a directory.
-    fn start(scratch: &Scratch, arguments: &[&str]) -> Self {
-        let data = scratch.0.join("data");
-        let mut command = Command::new(SIMOPEN);
-        command
-            .args(["broker", "--json", "--listen", "127.0.0.1:0", "--data"])
-            .arg(&data)
-            .args(arguments)
-            .env("RUST_LOG", "trace")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(scratch.0.join("log")).unwrap());
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut running = Self { child, lines, data, ready: Value::Null };
-        running.ready = running.next();
-        assert_eq!(running.ready["event"], "ready", "{}", running.ready);
-        running
-    }
-
-    /// The next object that it prints.
-    fn next(&mut self) -> Value {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?} is no JSON"))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let process = i32::try_from(self.child.id()).unwrap();
-        kill(Pid::from_raw(process), signal).unwrap();
-    }
-
-    /// Ends it in the usual way, and gives its exit code.
-    fn end(mut self) -> Option<i32> {
-        self.signal(Signal::SIGTERM);
-        self.child.wait().unwrap().code()
-    }
-
-    fn admin(&self, arguments: &[&str]) -> Output {
-        admin(&self.data, arguments)
-    }
-
-    /// What an operator is told, which has to be good.
-    fn told(&self, arguments: &[&str]) -> Value {
-        let output = self.admin(&[arguments, &["--json"]].concat());
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn admin(data: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(SIMOPEN);
-    command.arg("admin").arg("--data").arg(data).args(arguments).stdin(Stdio::null());
-    command.output().unwrap()
-}
-
-fn broker(arguments: &[&str]) -> Output {
-    Command::new(SIMOPEN).arg("broker").args(arguments).stdin(Stdio::null()).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use crate::running::{Running, SIMOPEN, Scratch, admin, broker, got, text};
 
 #[test]
 fn a_broker_without_configuration_invites_its_first_user_by_one_line() {
@@ -129,7 +19,7 @@ fn a_broker_without_configuration_invites_its_first_user_by_one_line() {
     let invited = broker.next();
     assert_eq!((&invited["event"], &invited["user"]), (&"invitation".into(), &"owner".into()));
     let invitation: Invitation = invited["line"].as_str().unwrap().parse().unwrap();
-    let listens: SocketAddr = broker.ready["listen"][0].as_str().unwrap().parse().unwrap();
+    let listens: SocketAddr = broker.endpoint("listen");
     assert_eq!(invitation.addresses, [listens.into()]);
     let authority: String = invitation.authority.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(broker.ready["authority"], authority.as_str());
@@ -262,24 +152,15 @@ fn metrics_and_probes_answer_on_a_listener_of_their_own() {
     let config = config.to_str().unwrap();
     let broker = Running::start(&scratch, &["--no-invitation", "--config", config]);
     broker.told(&["user", "add", "alice"]);
-    let at: SocketAddr = broker.ready["metrics"].as_str().unwrap().parse().unwrap();
+    let at: SocketAddr = broker.endpoint("metrics");
     let metrics = got(at, "/metrics");
     assert!(metrics.contains("\nsimopen_users 1\n"), "{metrics}");
     assert!(metrics.contains("\nsimopen_persist_seconds_count 1\n"), "{metrics}");
     assert!(got(at, "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(got(at, "/readyz").starts_with("HTTP/1.1 200 "));
     // The control: the port of devices answers no probe.
-    let listens: SocketAddr = broker.ready["listen"][0].as_str().unwrap().parse().unwrap();
+    let listens: SocketAddr = broker.endpoint("listen");
     assert!(!got(listens, "/healthz").contains(" 200 "));
-}
-
-fn got(at: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(at).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    // A broker may close without an answer.
-    let _ = stream.read_to_end(&mut answer);
-    text(&answer)
 }
 
 #[test]
@@ -299,40 +180,14 @@ fn no_secret_is_logged_however_much_is() {
     let first: Invitation = broker.next()["line"].as_str().unwrap().parse().unwrap();
     let second = broker.told(&["invite", "owner"])["invited"]["line"].as_str().unwrap().to_owned();
     let second: Invitation = second.parse().unwrap();
+    let broker_data = broker.data.clone();
     broker.end();
-    let log = fs::read_to_string(scratch.0.join("log")).unwrap();
+    let log = fs::read_to_string(scratch.0.join("broker-log")).unwrap();
     assert!(log.lines().any(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
     for secret in [first.secret, second.secret] {
         assert!(!log.contains(&secret.reveal()), "{log}");
     }
-    let key = fs::read_to_string(scratch.0.join("data/authority.pem")).unwrap();
+    let key = fs::read_to_string(broker_data.join("authority.pem")).unwrap();
     let key = key.lines().nth(1).unwrap();
     assert!(!log.contains(key), "{log}");
-}
-
-#[test]
-fn the_example_units_are_what_systemd_takes_and_leave_little_open() {
-    let scratch = Scratch::new();
-    let unit = include_str!("../../../docs/examples/simopen-broker.service");
-    let here = unit.replace("/usr/bin/simopen", SIMOPEN);
-    let path = scratch.file("simopen-broker.service", &here);
-    let analyze = |arguments: &[&str]| {
-        Command::new("systemd-analyze").args(arguments).arg(&path).stdin(Stdio::null()).output()
-    };
-    let Ok(verified) = analyze(&["verify", "--man=no"]) else {
-        let _ =
-            writeln!(std::io::stderr(), "NOT RUN: needs systemd-analyze: apt-get install systemd");
-        assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "CI=true forbids it");
-        return;
-    };
-    assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
-    // In tenths: 10 is "safe", 100 "unsafe".
-    let exposed = analyze(&["security", "--offline=true", "--no-pager", "--threshold=20"]).unwrap();
-    assert!(exposed.status.success(), "{}", text(&exposed.stdout));
-    // The control: without its hardening it is found out.
-    let open: String =
-        here.lines().filter(|line| !line.contains("Protect")).collect::<Vec<_>>().join("\n");
-    fs::write(&path, open).unwrap();
-    let exposed = analyze(&["security", "--offline=true", "--no-pager", "--threshold=20"]).unwrap();
-    assert!(!exposed.status.success());
 }

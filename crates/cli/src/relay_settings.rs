@@ -1,0 +1,96 @@
+//! The configuration file of `simopen relay`, option by option (docs/operating.md has the table).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use simopen_scenario::file::FileError;
+use simopen_server::{front, relay};
+
+use crate::settings::{Period, Source, Written};
+
+/// The whole file. What is left out is as without a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct RelayFile {
+    /// The data directory.
+    pub(crate) data: Option<PathBuf>,
+    /// Where it listens for peers.
+    pub(crate) listen: Vec<Written<SocketAddr>>,
+    /// Where it listens for the broker.
+    pub(crate) control: Option<Written<SocketAddr>>,
+    /// How long pairs may go on when the relay is told to end.
+    pub(crate) drain: Option<Written<Period>>,
+    /// Figures and probes.
+    pub(crate) metrics: MetricsSection,
+    /// How much is held.
+    pub(crate) limits: LimitsSection,
+}
+
+/// Figures and probes over HTTP.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct MetricsSection {
+    /// Where; nowhere if left out.
+    pub(crate) listen: Option<Written<SocketAddr>>,
+}
+
+/// How much is held.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct LimitsSection {
+    pairs: Option<usize>,
+    newcomers: Option<usize>,
+    newcomer_time: Option<Written<Period>>,
+    carriers: Option<usize>,
+}
+
+impl RelayFile {
+    pub(crate) fn read(source: &Source) -> Result<Self, FileError> {
+        source.parse()
+    }
+
+    /// How much the relay holds.
+    pub(crate) fn limits(&self) -> relay::Limits {
+        let usual = relay::Limits::default();
+        relay::Limits { pairs: self.limits.pairs.unwrap_or(usual.pairs), ..usual }
+    }
+
+    /// How much its listeners hold.
+    pub(crate) fn front_limits(&self) -> front::Limits {
+        let (set, usual) = (&self.limits, front::Limits::default());
+        let time = set.newcomer_time.as_ref().map(|Written(period)| period.0);
+        front::Limits {
+            newcomers: set.newcomers.unwrap_or(usual.newcomers),
+            newcomer_time: time.unwrap_or(usual.newcomer_time),
+            carriers: set.carriers.unwrap_or(usual.carriers),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_changes_nothing_and_names_every_option() {
+        let text = include_str!("../../../docs/examples/simopen-relay.toml");
+        let on: String = text
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        for text in ["", text, on.as_str()] {
+            let file = RelayFile::read(&Source::of(text)).unwrap();
+            assert_eq!(file.limits(), relay::Limits::default());
+            assert_eq!(file.front_limits(), front::Limits::default());
+        }
+        assert!(RelayFile::read(&Source::of(&on)).unwrap().metrics.listen.is_some());
+    }
+
+    #[test]
+    fn what_is_a_brokers_is_no_option_of_a_relay() {
+        let error = RelayFile::read(&Source::of("[forging]\n")).unwrap_err().to_string();
+        assert!(error.starts_with("simopen.toml:1:"), "{error}");
+    }
+}

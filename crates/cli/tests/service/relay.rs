@@ -1,0 +1,112 @@
+//! `simopen relay`, apart from its broker.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::running::{Running, SIMOPEN, Scratch, got, text};
+
+/// How long a broker may take to find its relay.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
+    let scratch = Scratch::new();
+    let first = Running::start(&scratch, &["--no-invitation"]);
+    let invited = first.told(&["relay-invite"]);
+    let line = invited["invited"]["line"].as_str().unwrap().to_owned();
+    let control = ["--control", "127.0.0.1:0"];
+    let relay = Running::service("relay", &scratch, &control, |command| {
+        command.env("SIMOPEN_RELAY_INVITATION", &line);
+    });
+    assert_eq!(first.told(&["devices"])["devices"][0]["kind"], "relay");
+    assert_eq!(first.end(), Some(0));
+    let (at, peers) = (relay.endpoint("control"), relay.endpoint("listen"));
+    let config = format!(
+        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{at}\"\naddresses = [\"{peers}\"]\n"
+    );
+    let config = scratch.file("apart.toml", &config);
+    let broker =
+        Running::start(&scratch, &["--no-invitation", "--config", config.to_str().unwrap()]);
+    meet(&broker, peers);
+    assert_eq!(relay.end(), Some(0));
+    // It needs no invitation any more, and the broker finds it again.
+    let again = ["--control", &at.to_string()];
+    let relay = Running::service("relay", &scratch, &again, |_| {});
+    meet(&broker, relay.endpoint("listen"));
+    // The control: what is no broker gets no word out of it.
+    assert!(!got(at, "/").contains("200"));
+    assert_eq!(relay.end(), Some(0));
+}
+
+/// Two programs that know nothing of simopen meet at the relay.
+fn meet(broker: &Running, peers: SocketAddr) {
+    let told = rendezvous(broker);
+    let hosts = told["rendezvous"]["hosts"].clone();
+    let connect = |host: &Value| {
+        let host = host.as_str().unwrap();
+        let mut stream = TcpStream::connect(peers).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        stream
+    };
+    let (mut one, mut other) = (connect(&hosts[0]), connect(&hosts[1]));
+    one.write_all(b"hello\n").unwrap();
+    let mut heard = BufReader::new(&mut other);
+    let mut lines = String::new();
+    while !lines.ends_with("hello\n") {
+        assert_ne!(heard.read_line(&mut lines).unwrap(), 0, "{lines}");
+    }
+    assert!(lines.starts_with("HTTP/1.1 200 "), "{lines}");
+    drop(one);
+    let mut rest = String::new();
+    heard.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+/// As soon as the broker has its relay.
+fn rendezvous(broker: &Running) -> Value {
+    let began = Instant::now();
+    loop {
+        let output = broker.admin(&["rendezvous", "--json"]);
+        if output.status.success() {
+            return serde_json::from_slice(&output.stdout).unwrap();
+        }
+        assert!(text(&output.stderr).contains("no relay"), "{output:?}");
+        assert!(began.elapsed() < PATIENCE, "the broker did not find its relay");
+    }
+}
+
+#[test]
+fn a_relay_without_an_invitation_says_what_it_needs() {
+    let scratch = Scratch::new();
+    let relay = |arguments: &[&str]| {
+        let mut command = Command::new(SIMOPEN);
+        command.args(["relay", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data"]);
+        command.arg(scratch.0.join("relay")).args(arguments).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let output = relay(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("simopen admin relay-invite"), "{output:?}");
+    let config = scratch.file("relay.toml", "[limits]\npeers = 1\n");
+    let output = relay(&["--config", config.to_str().unwrap(), "--check-config"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("relay.toml:2:1: found unknown field `peers`"));
+}
+
+#[test]
+fn an_invitation_for_a_device_makes_no_relay() {
+    let scratch = Scratch::new();
+    let mut broker = Running::start(&scratch, &[]);
+    let line = broker.next()["line"].as_str().unwrap().to_owned();
+    let mut command = Command::new(SIMOPEN);
+    command.args(["relay", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data"]);
+    command.arg(scratch.0.join("relay")).args(["--invitation", &line]).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not for a relay"), "{output:?}");
+}
