@@ -149,6 +149,29 @@ fn a_local_port_leads_to_a_local_port_there() {
 }
 
 #[test]
+fn each_device_of_a_user_is_reached_by_its_name_and_each_reaches_the_others() {
+    let (broker, alice, desk) = pair();
+    let phone = Device::of(&broker, "bob", "phone");
+    let managers = [&desk, &phone].map(|device| device.manage(1));
+    let shown = alice.run(&["status"]).worked();
+    assert!(shown.text().contains("desk") && shown.text().contains("phone"), "{}", shown.text());
+    for (from, to, device) in
+        [(&alice, "desk", &desk), (&alice, "phone", &phone), (&phone, "desk", &desk)]
+    {
+        let mut listener = listening(device, &[]);
+        listener.say(to.as_bytes());
+        let name = format!("bob/{to}");
+        let connected = from.run(&["connect", &name]).worked();
+        assert_eq!(connected.out, to.as_bytes());
+        assert!(connected.err.contains(&name), "{}", connected.err);
+        listener.end().worked();
+    }
+    for manager in managers {
+        manager.terminate().worked();
+    }
+}
+
+#[test]
 fn a_manager_offers_a_local_port_by_itself() {
     let (_broker, alice, bob) = pair();
     let echo = Echo::start();
