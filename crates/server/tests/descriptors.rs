@@ -1,6 +1,5 @@
 //! A front whose process has no descriptor left accepts again when there are some; alone in its
 //! process, because it takes them all.
-#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
 use std::net::TcpListener;
 use std::time::Duration;
