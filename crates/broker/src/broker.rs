@@ -35,7 +35,7 @@ use crate::directory::{Device, Directory};
 use crate::event::{Event, Gauges, Stats, What};
 use crate::forge::Forged;
 use crate::guess::Guessers;
-use crate::link::{Link, LinkId, LinkKind, LinkOrigin, PathEstimate, Peer};
+use crate::link::{Link, LinkId, LinkKind, LinkOrigin, PathEstimate, Peer, Watch};
 use crate::pairing::{PairingOrder, Pairings};
 use crate::persist::Persist;
 use crate::session::Session;
@@ -219,6 +219,11 @@ impl Broker {
         let keeps_the_link =
             matches!(error, ControlError::UnknownAction(_) | ControlError::Missing { .. });
         let name = error.name();
+        if let Some(LinkKind::Control(peer)) = self.links.get(&link).map(|link| link.kind)
+            && let Some(peer) = self.peers.get_mut(&peer)
+        {
+            peer.watch = Watch::Spoke;
+        }
         self.respond(link, error.into_head(), Err(name));
         if !keeps_the_link {
             self.transmits.push_back(Transmit::Close(link));

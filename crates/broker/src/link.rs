@@ -124,6 +124,8 @@ pub(crate) enum Watch {
     Listening,
     /// It was asked whether it is there.
     Verifying,
+    /// It has said something since, although nothing that is understood.
+    Spoke,
 }
 
 /// The most endpoints that one peer has proven at a time.

@@ -44,6 +44,10 @@ impl Broker {
             return;
         };
         peer.silence = None;
+        if peer.watch == Watch::Spoke {
+            peer.watch = Watch::Listening;
+            peer.heard = now;
+        }
         let patience = peer.heard + alive;
         if patience > now {
             peer.watch = Watch::Listening;
@@ -57,7 +61,7 @@ impl Broker {
                 self.event(now, What::Vanished { peer: id });
                 self.dismiss(id, Cause::LinkLost, now);
             }
-            Watch::Verifying | Watch::Listening => {
+            Watch::Verifying | Watch::Listening | Watch::Spoke => {
                 peer.watch = Watch::Verifying;
                 self.stats.verified += 1;
                 self.notify(id, Notification::Verify);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use simopen_protocol::control::{Action, Login, Notification, Presence, Reachable, Reply};
+use simopen_protocol::control::{
+    Action, ControlError, Head, Login, Notification, Presence, Reachable, Reply,
+};
 
 use crate::desk::{Desk, Member, endpoint, ms, secret, user};
 
@@ -61,6 +63,18 @@ fn a_peer_that_does_not_answer_is_announced_after_the_verification_and_not_befor
     assert_eq!(desk.notifications(bob.link), [Notification::Presence(gone)]);
     assert_eq!(desk.closed, [alice.link]);
     assert_eq!(desk.broker.stats().vanished, 1);
+}
+
+#[test]
+fn an_answer_that_is_not_understood_is_an_answer() {
+    let (mut desk, [alice, _]) = two();
+    desk.pass(ALIVE);
+    let unknown = ControlError::UnknownAction(Head::default());
+    desk.broker.handle_malformed(alice.link, unknown);
+    desk.pass(ALIVE + ALIVE / 2 - ms(1));
+    assert!(desk.broker.is_logged_in(alice.link));
+    desk.pass(ALIVE);
+    assert!(!desk.broker.is_logged_in(alice.link));
 }
 
 #[test]
