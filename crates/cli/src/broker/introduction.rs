@@ -1,7 +1,7 @@
 //! What a broker says of itself, and the invitation for its first user.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -36,6 +36,13 @@ pub(super) fn introduce(
     }
     if addresses.is_empty() {
         let here = reachable_addresses()?;
+        for listener in listeners {
+            addresses.extend(reached_by(listener.local_addr()?, &here).map(HostPort::from));
+        }
+    }
+    if addresses.is_empty() {
+        // A machine without a network: the devices are on it.
+        let here = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for listener in listeners {
             addresses.extend(reached_by(listener.local_addr()?, &here).map(HostPort::from));
         }

@@ -1,13 +1,14 @@
 //! `simopen broker` and `simopen admin`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use simopen_device::capability::{Capabilities, Capability};
 use simopen_protocol::invitation::Invitation;
 
 use crate::running::{Running, SIMOPEN, Scratch, admin, broker, got, text};
@@ -24,6 +25,38 @@ fn a_broker_without_configuration_invites_its_first_user_by_one_line() {
     let authority: String = invitation.authority.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(broker.ready["authority"], authority.as_str());
     assert_eq!(broker.end(), Some(0));
+}
+
+#[test]
+fn once_a_device_has_joined_nobody_is_invited_at_the_start() {
+    let scratch = Scratch::new();
+    let mut broker = Running::start(&scratch, &[]);
+    let unused = broker.next()["line"].as_str().unwrap().to_owned();
+    assert_eq!(broker.end(), Some(0));
+    let mut broker = Running::start(&scratch, &[]);
+    let line = broker.next()["line"].as_str().unwrap().to_owned();
+    assert_ne!(line, unused);
+    device(&scratch.0.join("home"), &["join", &line, "--device", "laptop"]);
+    assert_eq!(broker.told(&["devices"])["devices"][0]["device"], "laptop");
+    // The line is used up.
+    let again = device_output(&scratch.0.join("elsewhere"), &["join", &line, "--device", "x"]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert_eq!(broker.end(), Some(0));
+    let mut broker = Running::start(&scratch, &[]);
+    broker.signal(Signal::SIGTERM);
+    assert_eq!(broker.next()["event"], "draining");
+}
+
+/// A command of a device, which has to succeed.
+fn device(home: &Path, arguments: &[&str]) {
+    let output = device_output(home, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+fn device_output(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(SIMOPEN);
+    command.args(arguments).arg("--home").arg(home).stdin(Stdio::null());
+    command.output().unwrap()
 }
 
 #[test]
@@ -180,6 +213,10 @@ fn no_secret_is_logged_however_much_is() {
     let first: Invitation = broker.next()["line"].as_str().unwrap().parse().unwrap();
     let second = broker.told(&["invite", "owner"])["invited"]["line"].as_str().unwrap().to_owned();
     let second: Invitation = second.parse().unwrap();
+    // A device that joins and logs in says its secret, and shows its certificate.
+    let home = scratch.0.join("home");
+    device(&home, &["join", &first.reveal(), "--device", "laptop"]);
+    device(&home, &["status"]);
     let broker_data = broker.data.clone();
     broker.end();
     let log = fs::read_to_string(scratch.0.join("broker-log")).unwrap();
@@ -190,4 +227,55 @@ fn no_secret_is_logged_however_much_is() {
     let key = fs::read_to_string(broker_data.join("authority.pem")).unwrap();
     let key = key.lines().nth(1).unwrap();
     assert!(!log.contains(key), "{log}");
+}
+
+#[test]
+fn forging_is_a_process_of_its_own_and_the_broker_has_no_capability_left() {
+    if !Capabilities::probe().has(Capability::RawSocket) {
+        let _ = writeln!(std::io::stderr(), "NOT RUN: needs a raw IP socket: run as root");
+        assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "CI=true forbids it");
+        return;
+    }
+    let scratch = Scratch::new();
+    let config = scratch.file("simopen.toml", "[forging]\ndangerous = true\n");
+    let config = config.to_str().unwrap();
+    let broker = Running::start(&scratch, &["--no-invitation", "--config", config]);
+    let number = broker.child.id();
+    let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap();
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    let children = format!("/proc/{number}/task/{number}/children");
+    let children = fs::read_to_string(children).unwrap();
+    let forger: u32 = children.trim().parse().unwrap();
+    let words = fs::read(format!("/proc/{forger}/cmdline")).unwrap();
+    assert!(text(&words).contains("forger"), "{}", text(&words));
+    assert_eq!(broker.end(), Some(0));
+    // The control: without the word there is none.
+    let broker = Running::start(&scratch, &["--no-invitation"]);
+    let number = broker.child.id();
+    let children = format!("/proc/{number}/task/{number}/children");
+    assert_eq!(fs::read_to_string(children).unwrap(), "");
+}
+
+#[test]
+fn without_a_network_devices_reach_a_broker_on_the_same_machine() {
+    let scratch = Scratch::new();
+    let program = format!(
+        "ip link set lo up && exec {SIMOPEN} broker --json --no-invitation --data {}",
+        scratch.0.join("data").display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", &program]).stdout(Stdio::piped()).stderr(Stdio::null());
+    if !Capabilities::probe().has(Capability::NetworkNamespace) {
+        let _ = writeln!(std::io::stderr(), "NOT RUN: needs network namespaces: run as root");
+        assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "CI=true forbids it");
+        return;
+    }
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let _ = child.kill();
+    let _ = child.wait();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["listen"], serde_json::json!(["0.0.0.0:7443", "[::]:7443"]));
+    assert_eq!(ready["addresses"], serde_json::json!(["127.0.0.1:7443", "[::1]:7443"]));
 }
