@@ -27,7 +27,8 @@ pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode> {
 
 /// One entry as a line for a person.
 pub(crate) fn line(entry: &Entry) -> String {
-    format!("{}  {:<12}  {}", in_utc(entry.at), entry.broker, in_words(&entry.event))
+    let words = printable(&in_words(&entry.event));
+    format!("{}  {:<12}  {words}", in_utc(entry.at), entry.broker)
 }
 
 fn in_words(event: &Event) -> String {
@@ -77,7 +78,7 @@ fn beginning(fingerprint: &str) -> String {
 }
 
 fn about(subject: &str) -> String {
-    if subject.is_empty() { String::new() } else { format!(": {}", printable(subject)) }
+    if subject.is_empty() { String::new() } else { format!(": {subject}") }
 }
 
 /// A stranger's text without what a terminal would obey.

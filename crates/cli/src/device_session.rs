@@ -12,6 +12,7 @@ use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::BrokerName;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::device_log::printable;
 use crate::interrupt::INTERRUPTED;
 use crate::peer_arguments::DeskArguments;
 use crate::{COULD_NOT_TRY, FAILED, output, surroundings};
@@ -124,7 +125,7 @@ pub(crate) fn show<T: Serialize>(
         })?;
         let down: Vec<String> = status.brokers.iter().filter_map(down).collect();
         for why in &down {
-            eprintln!("simopen: {why}");
+            eprintln!("simopen: {}", printable(why));
         }
         Ok(if down.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     })
@@ -145,9 +146,10 @@ pub(crate) fn refuse(is_json: bool, refusal: &Refusal) -> Result<ExitCode> {
     if is_json {
         eprintln!("{}", serde_json::to_string(refusal).map_err(|error| anyhow!(error))?);
     } else {
-        eprintln!("simopen: {refusal}");
+        // Words of a broker, of a proxy or of another peer may be among them.
+        eprintln!("simopen: {}", printable(&refusal.why));
         for tried in &refusal.tried {
-            eprintln!("  {:<24}  {}", tried.technique, tried.why);
+            eprintln!("  {:<24}  {}", tried.technique, printable(&tried.why));
         }
     }
     Ok(ExitCode::from(match refusal.kind {

@@ -11,6 +11,7 @@ use simopen_peer::{DeviceKey, join};
 use simopen_protocol::identity::BrokerName;
 use simopen_protocol::invitation::Invitation;
 
+use crate::device_log::printable;
 use crate::device_session::run_until_interrupted;
 use crate::moment::in_utc;
 use crate::peer_arguments::JoinArguments;
@@ -33,7 +34,7 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
         let credentials = match join(&invitation, &device, &key, &carriage).await {
             Ok(credentials) => credentials,
             Err(error) => {
-                eprintln!("simopen: not joined: {error}");
+                eprintln!("simopen: not joined: {}", printable(&error.to_string()));
                 return Ok(ExitCode::from(FAILED));
             }
         };

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use simopen_peer::manager::words::{BrokerStatus, LinkStatus, MemberStatus, Status};
 
+use crate::device_log::printable;
 use crate::device_session::show;
 use crate::peer_arguments::StatusArguments;
 
@@ -30,7 +31,7 @@ fn broker_in_words(broker: &BrokerStatus) -> String {
     let me = format!("{}/{}", broker.user, broker.device);
     let _ = match &broker.link {
         LinkStatus::Up { peer } => writeln!(text, "  logged in as {me}, number {peer}"),
-        LinkStatus::Down { why } => writeln!(text, "  {me} is not logged in: {why}"),
+        LinkStatus::Down { why } => writeln!(text, "  {me} is not logged in: {}", printable(why)),
         _ => writeln!(text, "  {me} is in a state that this version does not know"),
     };
     for community in &broker.communities {
