@@ -9,6 +9,10 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use crate::peer_link::PeerLink;
 use crate::pins::Pins;
 
+/// Links to one device that stand at a time: its programs may each have one. When one more comes
+/// the oldest is closed, so that nobody fills this side with links.
+const OF_ONE_DEVICE: usize = 16;
+
 /// Links that nobody has taken yet.
 const BACKLOG: usize = 64;
 
@@ -93,6 +97,14 @@ impl Links {
 
     /// Keeps a link, and forgets it when it has closed.
     pub(crate) fn add(&self, link: &PeerLink) {
+        let remote = link.remote();
+        let mut same = self.all();
+        same.retain(|other| {
+            other.remote().user == remote.user && other.remote().device == remote.device
+        });
+        if let Some(oldest) = same.first().filter(|_| same.len() >= OF_ONE_DEVICE) {
+            oldest.close();
+        }
         self.book.links.lock().unwrap_or_else(PoisonError::into_inner).push(link.clone());
         // Nobody may be taking links.
         let _ = self.book.new.try_send(link.clone());

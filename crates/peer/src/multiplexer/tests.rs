@@ -180,6 +180,24 @@ fn a_sender_that_is_never_resumed_keeps_no_more_than_its_buffer() {
 }
 
 #[test]
+fn a_sender_that_hears_nothing_stops_at_the_window_by_itself() {
+    let (mut a, mut b, at_a, at_b) = connected();
+    let (mut under_way, block) = (VecDeque::new(), vec![0; 16 * 1024]);
+    while let Some(1..) = a.write(at_a, &block) {
+        under_way.extend(std::iter::from_fn(|| a.poll_frame()));
+    }
+    let sent = |frames: &VecDeque<PeerFrame>| frames.iter().map(|f| f.data.len()).sum::<usize>();
+    assert_eq!(sent(&under_way), WINDOW);
+    // It goes on by one window more for each time that it is told to.
+    for frame in under_way.drain(..) {
+        b.handle_frame(frame).unwrap();
+    }
+    assert_eq!(read_all(&mut b, at_b).0.len(), WINDOW);
+    exchange(&mut a, &mut b);
+    assert_eq!(read_all(&mut b, at_b).0.len(), 64 * 1024, "what has waited");
+}
+
+#[test]
 fn what_no_honest_peer_does_ends_the_link() {
     let far = ChannelNumber(77);
     let (mut a, _, at_a, at_b) = connected();

@@ -104,6 +104,26 @@ async fn many_ask_for_the_same_link_and_get_one() {
 }
 
 #[tokio::test]
+async fn a_device_that_links_again_and_again_keeps_only_its_newest_links() {
+    let house = House::open();
+    let bob = house.device("bob").await;
+    let credentials = house.join("alice", "desk").await;
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        let (credentials, pins) = (credentials.clone(), Arc::new(MemoryPins::default()));
+        let alice = Device::online(house.address.into(), credentials, pins).await;
+        alice.echo("bob", "x").await;
+        all.push(alice);
+    }
+    assert_eq!(bob.links.all().len(), 16);
+    let first = all[0].links.all();
+    for link in first {
+        timeout(PATIENCE, link.closed()).await.unwrap();
+    }
+    assert_eq!(all[19].echo("bob", "the newest stands").await, "the newest stands");
+}
+
+#[tokio::test]
 async fn who_shares_no_community_or_is_not_there_is_not_reached_and_not_told_apart() {
     let house = House::open();
     let alice = house.device("alice").await;
