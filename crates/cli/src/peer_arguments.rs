@@ -31,8 +31,8 @@ pub(crate) enum PeerCommand {
     Connect(ConnectArguments),
     /// Offer a service: standard input and output to whom comes first, or a local port to everybody.
     ///
-    /// Only users in a common community can come. Exits with 0 at the end of the connection, or
-    /// when it is told to end (Ctrl-C), 1 if the connection broke, 2 if it could not be tried.
+    /// Only users in a common community can come. Exits with 0 at the end of the connection, 1 if it
+    /// broke, 2 if it could not be tried, 130 if it was told to end (Ctrl-C).
     Listen(ListenArguments),
     /// Tell who is there: brokers, communities with their members, teams, shares, links.
     Status(StatusArguments),
