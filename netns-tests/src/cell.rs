@@ -11,7 +11,7 @@ use simopen_lab::result::AttemptResult;
 use simopen_nat::MiddleboxSpec;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::technique::Technique;
-use simopen_scenario::run::TimelineEntry;
+use simopen_scenario::run::{Outcome, TimelineEntry};
 use simopen_scenario::star::Star;
 
 /// Attempts that one process makes at a time: they mostly wait.
@@ -40,6 +40,9 @@ pub enum Expected {
     /// The same, and the journal proves that nothing but the forged packets did it: no bare SYN
     /// reached a host, and each host got one SYN-ACK, which came from the broker's port.
     ConnectsByForgery,
+    /// It meets at the relay: bytes flow, none of them between the two hosts, and they stop with the
+    /// relay.
+    Meets,
     /// It fails with this cause; "no answer" only after two SYNs of each side that dials.
     Fails(Cause),
     /// It fails, and the sentence that says why has these words in it.
@@ -107,6 +110,23 @@ impl Ran {
             Expected::Connects | Expected::ConnectsByForgery if !result.connected() => {
                 Some(format!("must connect, but failed: {said}"))
             }
+            Expected::Meets if !result.connected() => {
+                Some(format!("must meet, but failed: {said}"))
+            }
+            Expected::Meets
+                if result.record.outcome != Outcome::Relayed || !result.record.is_success() =>
+            {
+                Some(format!("bytes went past the relay: {:?}", result.record.direct))
+            }
+            Expected::Meets
+                if result
+                    .record
+                    .delivered
+                    .iter()
+                    .any(|host| host.syns_sent + host.syn_acks > 0) =>
+            {
+                Some(format!("packets went between the two: {:?}", result.record.delivered))
+            }
             Expected::Connects | Expected::ConnectsByForgery
                 if result.record.direct != Some(true) =>
             {
@@ -132,6 +152,7 @@ impl Ran {
             }
             Expected::Connects
             | Expected::ConnectsByForgery
+            | Expected::Meets
             | Expected::Fails(_)
             | Expected::FailsSaying(_) => None,
         }
@@ -140,6 +161,7 @@ impl Ran {
     /// The places of the hosts that dial.
     fn dialling(&self) -> std::ops::Range<usize> {
         match self.cell.attempt.trial.technique {
+            Technique::Relay(_) => 0..0,
             Technique::Direct | Technique::PunchAndListen => 0..1,
             Technique::SimultaneousOpen
             | Technique::SimultaneousOpenLowTtl

@@ -12,6 +12,7 @@ use simopen_lab::LabError;
 use simopen_lab::matrix::{Captures, How, MatrixSpec, Progress};
 use simopen_lab::nft::{self, Placement};
 use simopen_nat::{MiddleboxSpec, PRESETS};
+use simopen_protocol::technique::Technique;
 use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::conditions::Conditions;
 use simopen_scenario::default_matrix;
@@ -253,6 +254,20 @@ fn planned(spec: &MatrixSpec) -> Results {
     results.ways.clone_from(&spec.ways);
     results.cells = spec.cells().into_iter().map(|cell| CellResult::pending(cell, None)).collect();
     results
+}
+
+/// The techniques of a list, or all, whose outcome depends on what arrives when: to a meeting at the
+/// relay both sides go by themselves.
+pub(crate) fn without_relay(list: Option<&str>) -> Result<Vec<Technique>> {
+    let Some(list) = list else { return Ok(Technique::WITHOUT_RELAY.to_vec()) };
+    let techniques = Technique::parse_list(list)?;
+    match techniques.iter().find(|technique| technique.meets_at_relay()) {
+        Some(relay) => bail!(
+            "{relay} is not searched: nothing has to come in for it; `simopen sim matrix \
+             --techniques {relay}` holds it against the oracle"
+        ),
+        None => Ok(techniques),
+    }
 }
 
 /// The boxes of these names and files; the default ones if there are none.

@@ -9,7 +9,6 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use simopen_protocol::technique::Technique;
 use simopen_scenario::boxes::NamedBox;
 use simopen_scenario::cell::Cell;
 use simopen_scenario::network::Executor;
@@ -96,10 +95,7 @@ pub(crate) fn run(arguments: &SimExploreArguments) -> Result<ExitCode> {
 }
 
 fn spec(arguments: &SimExploreArguments) -> Result<ExploreSpec> {
-    let techniques = match &arguments.techniques {
-        Some(list) => Technique::parse_list(list)?,
-        None => Technique::WITHOUT_RELAY.to_vec(),
-    };
+    let techniques = matrix::without_relay(arguments.techniques.as_deref())?;
     let boxes = if arguments.boxes.is_empty() {
         BOXES.into_iter().filter_map(NamedBox::preset).collect()
     } else {

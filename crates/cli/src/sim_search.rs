@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use simopen_protocol::technique::Technique;
 use simopen_scenario::network::Executor;
 use simopen_sim::Stack;
 use simopen_sim::search::{Finding, Progress, SearchSpec, Tally, search, shrunk};
@@ -98,10 +97,7 @@ pub(crate) fn run(arguments: &SimSearchArguments) -> Result<ExitCode> {
 }
 
 fn spec(arguments: &SimSearchArguments, seed: u64) -> Result<SearchSpec> {
-    let techniques = match &arguments.techniques {
-        Some(list) => Technique::parse_list(list)?,
-        None => Technique::WITHOUT_RELAY.to_vec(),
-    };
+    let techniques = matrix::without_relay(arguments.techniques.as_deref())?;
     let boxes = if arguments.boxes.is_empty() {
         Vec::new()
     } else {

@@ -60,16 +60,30 @@ impl Proxies {
         }
     }
 
-    /// The way to the relay that a technique takes, and the way of its control link. What is set up
-    /// decides where the technique does not.
+    /// The way of a peer's control link.
+    #[must_use]
+    pub const fn link_path(self) -> Path {
+        match self {
+            Self::None => Path::Straight,
+            Self::WithConnect => Path::Connect,
+            Self::WithoutConnect => Path::Http,
+        }
+    }
+
+    /// The way to the relay that a technique takes. What is set up decides where the technique does
+    /// not.
     #[must_use]
     pub const fn path(self, technique: Technique) -> Path {
-        match (technique, self) {
-            (Technique::Relay(Carriage::Connect), _) => Path::Connect,
-            (Technique::Relay(Carriage::Http), _) => Path::Http,
-            (Technique::Relay(Carriage::Any), Self::WithConnect) => Path::Connect,
-            (Technique::Relay(Carriage::Any), Self::WithoutConnect) => Path::Http,
-            (_, _) => Path::Straight,
+        match technique {
+            Technique::Relay(Carriage::Connect) => Path::Connect,
+            Technique::Relay(Carriage::Http) => Path::Http,
+            Technique::Direct
+            | Technique::SimultaneousOpen
+            | Technique::SimultaneousOpenLowTtl
+            | Technique::PunchAndListen
+            | Technique::ForgedSynAck(_)
+            | Technique::Relay(Carriage::Any)
+            | _ => self.link_path(),
         }
     }
 }

@@ -15,8 +15,10 @@ use crate::world::Context;
 const FOUND: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n";
 
 /// Exchanges of which not all is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Carriers {
+    /// Where everybody comes by requests.
+    listeners: Vec<SocketId>,
     /// Connections whose request is not whole, where they came to, and what has come of them.
     asking: BTreeMap<SocketId, (SocketId, SocketAddr, Vec<u8>)>,
     halves: BTreeMap<(CarrierId, Direction), Half>,
@@ -45,6 +47,10 @@ pub(crate) struct Carried {
 }
 
 impl Carriers {
+    pub(crate) const fn new(listeners: Vec<SocketId>) -> Self {
+        Self { listeners, asking: BTreeMap::new(), halves: BTreeMap::new() }
+    }
+
     /// Takes what happened at the host. Whether it was an exchange's; and the stream that is whole
     /// by it.
     pub(crate) fn handle_event(
@@ -53,7 +59,9 @@ impl Carriers {
         context: &mut Context<'_>,
     ) -> (bool, Option<Carried>) {
         match event {
-            HostEvent::Accepted { socket, listener, remote, .. } => {
+            HostEvent::Accepted { socket, listener, remote, .. }
+                if self.listeners.contains(listener) =>
+            {
                 self.asking.insert(*socket, (*listener, *remote, Vec::new()));
                 (true, None)
             }
@@ -70,6 +78,7 @@ impl Carriers {
             HostEvent::Readable(_)
             | HostEvent::Closed(_)
             | HostEvent::Reset(_)
+            | HostEvent::Accepted { .. }
             | HostEvent::Established(_)
             | HostEvent::Failed(..)
             | HostEvent::SynSent { .. }

@@ -46,8 +46,8 @@ pub(crate) struct PeerConfig {
     pub(crate) slowness: Slowness,
     pub(crate) icmp_shield: bool,
     pub(crate) carriage: Carriage,
-    /// How it comes to broker and relay, and its proxy, if it has one.
-    pub(crate) path: Path,
+    /// How it comes to the broker and to the relay, and its proxy, if it has one.
+    pub(crate) paths: [Path; 2],
     pub(crate) proxy: Option<SocketAddr>,
     /// Whether it keeps a port that is proven to the broker.
     pub(crate) proves: bool,

@@ -52,6 +52,10 @@ impl RelayService {
         }
     }
 
+    pub(crate) const fn listener(&self) -> SocketId {
+        self.listener
+    }
+
     /// Does what the broker asks for.
     pub(crate) fn handle_order(
         &mut self,

@@ -23,8 +23,7 @@ pub(crate) struct Server {
     measures_paths: bool,
     /// On the same host, at a port of its own.
     relay: Option<RelayService>,
-    /// Where everybody comes by requests.
-    carriers: Option<Carriers>,
+    carriers: Carriers,
     lines: Lines,
     links: BTreeMap<LinkId, SocketId>,
     ids: BTreeMap<SocketId, LinkId>,
@@ -41,7 +40,7 @@ impl Server {
             machine,
             measures_paths: trial.measures_paths,
             relay: None,
-            carriers: (trial.proxies.path(trial.technique) == Path::Http).then(Carriers::default),
+            carriers: Carriers::new(Vec::new()),
             lines: Lines::new(trial.carriage),
             links: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -56,15 +55,20 @@ impl Server {
         (&self.machine, &self.links).hash(state);
     }
 
-    /// Begins to listen, and lets its relay listen at that endpoint, if it has one.
+    /// Begins to listen, and lets its relay listen at that endpoint, if it has one. By which paths
+    /// everybody comes to the two has to be known.
     pub(crate) fn listen(
         &mut self,
         local: SocketAddr,
         relay: Option<SocketAddr>,
+        paths: [Path; 2],
         context: &mut Context<'_>,
     ) {
-        context.host.listen(local);
+        let own = context.host.listen(local);
         self.relay = relay.map(|local| RelayService::listen(local, context));
+        let listeners = [Some(own), self.relay.as_ref().map(RelayService::listener)];
+        let by_requests = listeners.into_iter().zip(paths).filter(|(_, path)| *path == Path::Http);
+        self.carriers = Carriers::new(by_requests.filter_map(|(listener, _)| listener).collect());
     }
 
     /// Moves what goes through the relay.
@@ -81,17 +85,15 @@ impl Server {
 
     /// Takes what happened at the host.
     pub(crate) fn handle_event(&mut self, event: &HostEvent, context: &mut Context<'_>) {
-        if let Some(carriers) = &mut self.carriers {
-            let (is_exchange, whole) = carriers.handle_event(event, context);
-            if let Some(carried) = whole {
-                let relay = self.relay.as_mut();
-                if !relay.is_some_and(|relay| relay.handle_carried(&carried, context)) {
-                    self.accepted(carried.socket, carried.remote, None, context);
-                }
+        let (is_exchange, whole) = self.carriers.handle_event(event, context);
+        if let Some(carried) = whole {
+            let relay = self.relay.as_mut();
+            if !relay.is_some_and(|relay| relay.handle_carried(&carried, context)) {
+                self.accepted(carried.socket, carried.remote, None, context);
             }
-            if is_exchange {
-                return self.turn(context);
-            }
+        }
+        if is_exchange {
+            return self.turn(context);
         }
         if self.relay.as_mut().is_some_and(|relay| relay.handle_event(event, context)) {
             return;

@@ -10,6 +10,7 @@ use super::plan::{Plan, find};
 use super::reader::{Table, Value};
 use super::wiring::Later;
 use crate::cell::Way;
+use crate::proxies::Proxies;
 
 /// How many attempts, tunnels and events there may be, of each.
 pub const MOST_EXPERIMENTS: usize = 64;
@@ -192,6 +193,11 @@ fn read_ways(value: Value<'_>, plan: &Plan, ends: [usize; 2]) -> Result<Vec<Way>
                 Technique::ALL.iter().map(|technique| technique.name()).collect();
             Fault::unknown(&item.span(), "technique", text, known)
         })?;
+        if Proxies::for_way(&way) != Proxies::None {
+            return Err(
+                item.fault("a way without proxies, which stand in the networks of matrices")
+            );
+        }
         if let Way::Program(name) = &way {
             for end in ends {
                 let host = &plan.hosts[end];

@@ -56,9 +56,11 @@ impl Reach {
         config: &PeerConfig,
         context: &mut Context<'_>,
     ) -> Self {
-        let (path, next) = match (config.path, config.proxy) {
-            (Path::Connect | Path::Http, Some(proxy)) => (config.path, proxy),
-            (Path::Straight | Path::Connect | Path::Http, _) => (Path::Straight, target),
+        let [link, meeting] = config.paths;
+        let path = if value.is_some() { meeting } else { link };
+        let next = match (path, config.proxy) {
+            (Path::Connect | Path::Http, Some(proxy)) => proxy,
+            (Path::Straight | Path::Connect | Path::Http, _) => target,
         };
         let mut dial = || {
             let local = SocketAddr::new(config.address, context.host.ephemeral_port());

@@ -283,7 +283,7 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
             slowness: trial.slowness[place],
             icmp_shield: trial.icmp_shield,
             carriage: trial.carriage,
-            path: trial.proxies.path(trial.technique),
+            paths: [trial.proxies.link_path(), trial.proxies.path(trial.technique)],
             proxy: proxies[place].map(|(_, address)| SocketAddr::new(address, PROXY_PORT)),
             proves: relay.is_none(),
         };
@@ -307,7 +307,8 @@ fn build(trial: &Trial, mut network: Network, seed: u64) -> World {
     if trial.carriage == super::Carriage::Streams {
         world.step("carries documents beside the network, not by TCP".to_owned());
     }
-    world.with_server(|server, context| server.listen(broker, relay, context));
+    let paths = [trial.proxies.link_path(), trial.proxies.path(trial.technique)];
+    world.with_server(|server, context| server.listen(broker, relay, paths, context));
     for (station, address) in proxies.into_iter().flatten() {
         world.add_proxy(station, address, trial.proxies);
     }
