@@ -171,6 +171,12 @@ impl Handle {
         self.service.active()
     }
 
+    /// Bytes that reached the other side, of all pairs since the start.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.service.moved()
+    }
+
     /// Figures of its own listeners, where it has any.
     #[must_use]
     pub fn front_stats(&self) -> Option<front::Stats> {

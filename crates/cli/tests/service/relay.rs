@@ -18,7 +18,8 @@ fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
     let first = Running::start(&scratch, &["--no-invitation"]);
     let invited = first.told(&["relay-invite"]);
     let line = invited["invited"]["line"].as_str().unwrap().to_owned();
-    let control = ["--control", "127.0.0.1:0"];
+    let metrics = scratch.file("relay.toml", "[metrics]\nlisten = \"127.0.0.1:0\"\n");
+    let control = ["--control", "127.0.0.1:0", "--config", metrics.to_str().unwrap()];
     let relay = Running::service("relay", &scratch, &control, |command| {
         command.env("SIMOPEN_RELAY_INVITATION", &line);
     });
@@ -32,6 +33,9 @@ fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
     let broker =
         Running::start(&scratch, &["--no-invitation", "--config", config.to_str().unwrap()]);
     meet(&broker, peers);
+    let metrics = got(relay.endpoint("metrics"), "/metrics");
+    assert!(metrics.contains("\nsimopen_relay_bytes_total 6\n"), "{metrics}");
+    assert!(metrics.contains("\nsimopen_relay_joined_total 1\n"), "{metrics}");
     assert_eq!(relay.end(), Some(0));
     // It needs no invitation any more, and the broker finds it again.
     let again = ["--control", &at.to_string()];

@@ -12,6 +12,7 @@ pub fn of_relay(relay: &relay::Handle) -> Vec<Figure> {
     let counter = Figure::counter;
     let mut figures = vec![
         Figure::gauge("simopen_relay_pairs", "Pairs between which bytes flow", relay.active()),
+        counter("simopen_relay_bytes_total", "Bytes that were relayed, both ways", relay.bytes()),
         counter("simopen_relay_opened_total", "Pairings that were announced", stats.opened),
         counter(
             "simopen_relay_not_opened_total",

@@ -1,6 +1,7 @@
 //! Moving bytes between the two sides of a pair.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::body::Bytes;
 use simopen_device::socket::shut_down_writing;
@@ -30,6 +31,24 @@ impl From<Carried> for Side {
     }
 }
 
+/// With what bytes are moved, and how many there were.
+#[derive(Debug, Default)]
+pub(super) struct Means {
+    pipes: Pipes,
+    moved: AtomicU64,
+}
+
+impl Means {
+    /// Bytes that reached the other side, of all pairs.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, length: usize) {
+        self.moved.fetch_add(length as u64, Ordering::Relaxed);
+    }
+}
+
 /// Moves bytes both ways until both sides have ended; says when the first has, and how many bytes
 /// went each way.
 ///
@@ -38,14 +57,14 @@ impl From<Carried> for Side {
 /// What broke; both sides are closed then.
 pub(super) async fn pump(
     sides: [Side; 2],
-    pipes: &Pipes,
+    means: &Means,
     half_closed: impl Fn(),
 ) -> io::Result<[u64; 2]> {
     match sides {
         [Side::Tcp(first, originator), Side::Tcp(second, responder)] => {
             let (up, down) = tokio::try_join!(
-                after(splice(first, &originator, &responder, pipes), &half_closed),
-                after(splice(second, &responder, &originator, pipes), &half_closed),
+                after(splice(first, &originator, &responder, means), &half_closed),
+                after(splice(second, &responder, &originator, means), &half_closed),
             )?;
             Ok([up, down])
         }
@@ -53,8 +72,8 @@ pub(super) async fn pump(
             let (from_originator, to_originator) = originator.split();
             let (from_responder, to_responder) = responder.split();
             let (up, down) = tokio::try_join!(
-                after(copy(from_originator, to_responder), &half_closed),
-                after(copy(from_responder, to_originator), &half_closed),
+                after(copy(from_originator, to_responder, means), &half_closed),
+                after(copy(from_responder, to_originator, means), &half_closed),
             )?;
             Ok([up, down])
         }
@@ -74,12 +93,14 @@ async fn after(
 ///
 /// Where it cannot be read any more the pair is over, and that is the error. Where it cannot be
 /// written any more this direction is over, and what still comes the other way is delivered.
-async fn splice(first: Bytes, from: &TcpStream, to: &TcpStream, pipes: &Pipes) -> io::Result<u64> {
+async fn splice(first: Bytes, from: &TcpStream, to: &TcpStream, means: &Means) -> io::Result<u64> {
+    let pipes = &means.pipes;
     let mut moved = 0;
     if write_all(to, &first).await.is_err() {
         return Ok(moved);
     }
     moved += first.len() as u64;
+    means.count(first.len());
     drop(first);
     loop {
         from.readable().await?;
@@ -102,7 +123,10 @@ async fn splice(first: Bytes, from: &TcpStream, to: &TcpStream, pipes: &Pipes) -
         }
         while pipe.held() > 0 {
             match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
-                Ok(length) => moved += length as u64,
+                Ok(length) => {
+                    moved += length as u64;
+                    means.count(length);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
                 Err(_) => return Ok(moved),
             }
@@ -127,6 +151,7 @@ async fn write_all(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    means: &Means,
 ) -> io::Result<u64> {
     let mut buffer = vec![0; COPY];
     let mut moved = 0;
@@ -142,6 +167,7 @@ async fn copy(
             return Ok(moved);
         }
         moved += length as u64;
+        means.count(length);
     }
 }
 

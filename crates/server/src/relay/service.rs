@@ -14,15 +14,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, debug};
 
 use super::OpenError;
-use super::pipes::Pipes;
-use super::pump::{Side, pump};
+use super::pump::{Means, Side, pump};
 use crate::front::Carried;
 
 /// The relay behind all handles.
 pub(super) struct Service {
     state: Mutex<State>,
     clock: Clock,
-    pipes: Arc<Pipes>,
+    means: Means,
     /// A deadline may have come up.
     wake: Notify,
     active: watch::Sender<usize>,
@@ -85,13 +84,18 @@ impl Service {
         let service = Arc::new(Self {
             state: Mutex::new(state),
             clock: Clock::start(),
-            pipes: Arc::new(Pipes::default()),
+            means: Means::default(),
             wake: Notify::new(),
             active: watch::Sender::new(0),
             span,
         });
         tokio::spawn(keep_time(Arc::downgrade(&service)));
         service
+    }
+
+    /// Bytes that were relayed.
+    pub(super) fn moved(&self) -> u64 {
+        self.means.moved()
     }
 
     pub(super) fn open(self: &Arc<Self>, proxy: &Proxy) -> Result<(), OpenError> {
@@ -199,7 +203,7 @@ impl Service {
             let (Ok(originator), Ok(responder)) = tokio::join!(originator, responder) else {
                 return Ok([0; 2]);
             };
-            pump([Side::from(originator), Side::from(responder)], &self.pipes, half_closed).await
+            pump([Side::from(originator), Side::from(responder)], &self.means, half_closed).await
         };
         tokio::select! {
             moved = moved => debug!(%session, ?moved, "both sides have ended"),
