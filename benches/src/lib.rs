@@ -2,6 +2,7 @@
 //! devices, their clients, attackers in processes of their own, and latencies.
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod attack;
 pub mod client;
 pub mod latency;

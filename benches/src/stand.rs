@@ -1,6 +1,6 @@
 //! A broker whose users have joined with a device each.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -9,6 +9,7 @@ use simopen_device::socket::listener_saving_syn;
 use simopen_peer::{Credentials, DeviceKey};
 use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, UserId};
+use simopen_protocol::token::Token;
 use simopen_server::authority::{Authority, Subject};
 use simopen_server::broker::{Builder, Desk};
 use simopen_server::wall_clock::WallClock;
@@ -53,6 +54,14 @@ impl Drop for Stand {
         // A thread that panicked has stopped all the same.
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// The secret by which that user logs in over a link in clear text.
+#[must_use]
+pub fn secret(number: usize) -> Token {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    Token::from_random(bytes)
 }
 
 /// What keeps a broker from starting.
@@ -105,21 +114,23 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// The directory of one user whose device has this key, for a broker in another process.
+    /// The directory of users whose devices have these keys, for a broker in another process.
     ///
     /// # Errors
     ///
     /// Never, for names of its own.
-    pub fn of_key(authority: Authority, key: Vec<u8>) -> Result<Self, Failure> {
+    pub fn of_keys(authority: Authority, keys: Vec<PublicKey>) -> Result<Self, Failure> {
         let mut prepared = Self { authority, directory: Directory::default(), devices: Vec::new() };
-        prepared.admit(0, PublicKey(key))?;
+        for (number, key) in keys.into_iter().enumerate() {
+            prepared.admit(number, key)?;
+        }
         Ok(prepared)
     }
 
     fn admit(&mut self, number: usize, key: PublicKey) -> Result<(UserId, DeviceName), Failure> {
         let (user, name) = (UserId::new(&format!("u{number}"))?, DeviceName::new(DEVICE)?);
         let community = CommunityName::new(COMMUNITY)?;
-        self.directory.apply(&Change::User { user: user.clone(), secret: None });
+        self.directory.apply(&Change::User { user: user.clone(), secret: Some(secret(number)) });
         self.directory.apply(&Change::Member { community, user: user.clone() });
         self.directory.apply(&Change::Device(Device {
             user: user.clone(),
@@ -142,7 +153,19 @@ impl Prepared {
         self,
         but: impl FnOnce(Builder) -> Builder + Send + 'static,
     ) -> Result<Stand, Failure> {
-        let listener = listener_saving_syn("127.0.0.1:0".parse()?)?;
+        self.start_on(listener_saving_syn("127.0.0.1:0".parse()?)?, but)
+    }
+
+    /// The same on a listener whose address somebody has to know before.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting.
+    pub fn start_on(
+        self,
+        listener: TcpListener,
+        but: impl FnOnce(Builder) -> Builder + Send + 'static,
+    ) -> Result<Stand, Failure> {
         let builder = Builder::new(self.directory).authority(self.authority).listen(listener);
         let (ready, started) = mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel::<()>();

@@ -12,6 +12,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use simopen_benches::attack::{Attack, Attacker};
 use simopen_benches::client::{Client, dial};
 use simopen_benches::stand::Prepared;
+use simopen_protocol::control::PublicKey;
 use simopen_server::authority::Authority;
 use simopen_server::figures::{Exposition, ReadinessWatch, router};
 use simopen_server::wall_clock::WallClock;
@@ -116,7 +117,7 @@ pub(crate) fn be_a_broker(arguments: impl Iterator<Item = OsString>) -> Option<E
     let authority = Authority::open(Path::new(directory), WallClock::default().seconds()).unwrap();
     let hex = key.to_str().unwrap();
     let key = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
-    let prepared = Prepared::of_key(authority, key.collect()).unwrap();
+    let prepared = Prepared::of_keys(authority, vec![PublicKey(key.collect())]).unwrap();
     let stand = prepared.start(|builder| builder).unwrap();
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
