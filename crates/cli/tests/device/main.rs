@@ -9,5 +9,6 @@ mod newcomer;
 mod notes;
 mod program;
 mod proxies;
+mod python;
 mod ssh;
 mod streams;

@@ -249,3 +249,26 @@ impl Drop for Running {
         let _ = self.child.wait();
     }
 }
+
+/// Whether these programs can be started here. Says so where not, and fails where `CI=true`.
+pub(crate) fn requires(programs: &[&str]) -> bool {
+    let quiet = || Stdio::null();
+    let can_start = |program: &str| {
+        let mut asked = Command::new(program);
+        asked.arg("-V").stdin(quiet()).stdout(quiet()).stderr(quiet()).status().is_ok()
+    };
+    let missing: Vec<&str> =
+        programs.iter().copied().filter(|program| !can_start(program)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let needs = missing.join("; ");
+    // Not by a print macro: the harness keeps what those say in a test that passes.
+    let _ = writeln!(
+        std::io::stderr(),
+        "NOT RUN: needs the programs {needs}: run scripts/install-test-programs"
+    );
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!in_ci, "CI=true forbids tests that cannot run");
+    false
+}
