@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::running::{Running, SIMOPEN, Scratch, got, text};
@@ -46,8 +47,17 @@ fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
     assert_eq!(relay.end(), Some(0));
 }
 
-/// Two programs that know nothing of simopen meet at the relay.
+/// Two programs that know nothing of simopen meet at the relay, talk, and part.
 fn meet(broker: &Running, peers: SocketAddr) {
+    let (one, mut other) = joined(broker, peers);
+    drop(one);
+    let mut rest = String::new();
+    other.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+/// Two that have met: what the first says, the other hears.
+fn joined(broker: &Running, peers: SocketAddr) -> (TcpStream, BufReader<TcpStream>) {
     let told = rendezvous(broker);
     let hosts = told["rendezvous"]["hosts"].clone();
     let connect = |host: &Value| {
@@ -57,18 +67,33 @@ fn meet(broker: &Running, peers: SocketAddr) {
         write!(stream, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
         stream
     };
-    let (mut one, mut other) = (connect(&hosts[0]), connect(&hosts[1]));
+    let (mut one, other) = (connect(&hosts[0]), connect(&hosts[1]));
     one.write_all(b"hello\n").unwrap();
-    let mut heard = BufReader::new(&mut other);
+    let mut other = BufReader::new(other);
     let mut lines = String::new();
     while !lines.ends_with("hello\n") {
-        assert_ne!(heard.read_line(&mut lines).unwrap(), 0, "{lines}");
+        assert_ne!(other.read_line(&mut lines).unwrap(), 0, "{lines}");
     }
     assert!(lines.starts_with("HTTP/1.1 200 "), "{lines}");
-    drop(one);
-    let mut rest = String::new();
-    heard.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "");
+    (one, other)
+}
+
+#[test]
+fn a_pair_may_end_in_its_time_and_whoever_asks_twice_does_not_wait_for_it() {
+    let scratch = Scratch::new();
+    let config = scratch.file("simopen.toml", "rendezvous = true\ndrain = \"1h\"\n");
+    let config = config.to_str().unwrap();
+    let mut broker = Running::start(&scratch, &["--no-invitation", "--config", config]);
+    let (mut one, mut other) = joined(&broker, broker.endpoint("listen"));
+    broker.signal(Signal::SIGTERM);
+    assert_eq!(broker.next()["event"], "draining");
+    one.write_all(b"still here\n").unwrap();
+    let mut line = String::new();
+    other.read_line(&mut line).unwrap();
+    assert_eq!(line, "still here\n");
+    assert!(TcpStream::connect(broker.endpoint("listen")).is_err());
+    broker.signal(Signal::SIGINT);
+    assert_eq!(broker.child.wait().unwrap().code(), Some(130));
 }
 
 /// As soon as the broker has its relay.
