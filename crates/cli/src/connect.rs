@@ -1,9 +1,10 @@
 //! `simopen connect`.
 
 use std::fs::OpenOptions;
+use std::future::pending;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -14,7 +15,7 @@ use nix::unistd::dup2_stdout;
 use simopen_peer::manager::words::{ConnectOrder, Refusal, Route};
 use simopen_peer::manager::{Desk, Device, DeviceConfig, Stream};
 use simopen_protocol::control::Reachable;
-use tokio::io::{AsyncWrite, Stdout};
+use tokio::io::{AsyncRead, AsyncWrite, Stdout};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
@@ -51,6 +52,9 @@ pub(crate) fn run(arguments: &ConnectArguments) -> Result<ExitCode> {
         code
     })
 }
+
+/// How long the rest of a stream that broke may take on its way through this process.
+const REST: Duration = Duration::from_secs(1);
 
 /// How it is told which way a connection goes.
 #[derive(Debug, Clone, Copy)]
@@ -113,9 +117,32 @@ async fn connect(desk: &Desk, order: &ConnectOrder, telling: Telling) -> Result<
 
 /// Carries bytes between standard input and output and a stream.
 pub(crate) async fn carry_standard(stream: Stream) -> Result<(), Refusal> {
+    carry(tokio::io::stdin(), StandardOutput(tokio::io::stdout()), stream).await
+}
+
+/// Carries bytes both ways. A stream that breaks is not waited for, whatever the input does.
+pub(crate) async fn carry(
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    stream: Stream,
+) -> Result<(), Refusal> {
     let ending = stream.ending();
-    let carried = exchange(tokio::io::stdin(), StandardOutput(tokio::io::stdout()), stream).await;
-    carried.map_err(Refusal::failed)?;
+    let mut carried = pin!(exchange(input, output, stream));
+    let broken = async {
+        match ending.wait().await {
+            Err(broken) => broken,
+            // It has ended well, or nobody but the stream itself can tell.
+            Ok(()) => pending().await,
+        }
+    };
+    tokio::select! {
+        done = &mut carried => done.map_err(Refusal::failed)?,
+        broken = broken => {
+            // What came before is still handed on.
+            let _ = tokio::time::timeout(REST, carried).await;
+            return Err(broken);
+        }
+    }
     ending.wait().await
 }
 
@@ -191,7 +218,7 @@ async fn pass_on(desk: &Desk, order: &ConnectOrder, telling: Telling, caller: Tc
     let _ = telling.route(&route);
     let _ = caller.set_nodelay(true);
     let (input, output) = caller.into_split();
-    if let Err(error) = exchange(input, output, stream).await
+    if let Err(error) = carry(input, output, stream).await
         && !telling.is_quiet
     {
         eprintln!("simopen: a connection to {} broke: {error}", route.peer);

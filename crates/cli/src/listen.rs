@@ -5,15 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
-use simopen_peer::manager::words::Incoming;
-use simopen_peer::manager::{Desk, DeviceConfig, Doorway};
+use simopen_peer::manager::words::{Incoming, Refusal};
+use simopen_peer::manager::{Desk, DeviceConfig, Doorway, Stream};
 use simopen_protocol::control::Reachable;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::connect::carry_standard;
+use crate::connect::{carry, carry_standard};
 use crate::device_session::{joined, refuse, run_until_interrupted};
-use crate::exchange::exchange;
 use crate::peer_arguments::ListenArguments;
 use crate::{FAILED, surroundings};
 
@@ -85,18 +83,13 @@ fn tell_incoming(incoming: &Incoming, is_json: bool) {
 }
 
 /// Forwards a connection to a local port.
-pub(crate) async fn forward(
-    incoming: Incoming,
-    stream: impl AsyncRead + AsyncWrite,
-    to: SocketAddr,
-    is_json: bool,
-) {
+pub(crate) async fn forward(incoming: Incoming, stream: Stream, to: SocketAddr, is_json: bool) {
     let outcome = async {
-        let local = TcpStream::connect(to).await?;
+        let local = TcpStream::connect(to).await.map_err(Refusal::failed)?;
         // Interactive sessions want each key at once; an error only costs latency.
         let _ = local.set_nodelay(true);
         let (input, output) = local.into_split();
-        exchange(input, output, stream).await
+        carry(input, output, stream).await
     };
     if let Err(error) = outcome.await {
         let peer = &incoming.peer;

@@ -79,7 +79,7 @@ fn offer(
                 broker: arrival.broker,
                 technique: arrival.technique,
             };
-            tokio::spawn(forward(incoming, arrival.offered.accept(), to, is_json));
+            tokio::spawn(forward(incoming, arrival.offered.accept().into(), to, is_json));
         }
     });
     Ok(())

@@ -210,10 +210,16 @@ impl Running {
         shown
     }
 
-    /// Waits for its end.
+    /// Ends its standard input and waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ran {
         drop(self.input.take());
+        self.end_by_itself()
+    }
+
+    /// Waits for its end, while its standard input stays open.
+    #[track_caller]
+    pub(crate) fn end_by_itself(mut self) -> Ran {
         let mut out = Vec::new();
         while let Ok(bytes) = self.out.recv_timeout(PATIENCE) {
             out.extend(bytes);

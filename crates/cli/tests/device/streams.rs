@@ -291,6 +291,24 @@ fn a_connection_that_breaks_is_no_success() {
 }
 
 #[test]
+fn a_connection_to_somebody_who_is_revoked_ends_and_is_no_success() {
+    let (broker, alice, bob) = pair();
+    let managers = [alice.manage(1), bob.manage(1)];
+    let mut listener = listening(&bob, &[]);
+    let mut connected = alice.start(&["connect", "bob"]);
+    listener.say_some(b"hello");
+    assert_eq!(connected.read_some(), b"hello");
+    broker.admin(AdminRequest::RevokeUser("bob".parse().unwrap()));
+    let broken = connected.end_by_itself();
+    assert_eq!(broken.code, 1, "{}", broken.err);
+    let log = alice.run(&["log"]).worked();
+    assert!(log.text().contains("bob was revoked"), "{}", log.text());
+    for manager in managers {
+        manager.terminate();
+    }
+}
+
+#[test]
 fn a_device_with_another_key_is_refused_until_its_key_is_accepted() {
     let (broker, alice, bob) = pair();
     let echo = Echo::start();

@@ -203,6 +203,12 @@ impl Ending {
     }
 }
 
+impl From<Channel> for Stream {
+    fn from(channel: Channel) -> Self {
+        Self { carriage: Carriage::Channel(channel), witness: None }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
