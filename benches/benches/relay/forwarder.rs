@@ -1,6 +1,7 @@
 //! Other people's forwarders, each a process or two.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -93,21 +94,18 @@ fn to_server(
     server: TcpListener,
 ) -> Result<Forwarder, String> {
     drop(reach(entry)?);
-    let pair = move || loop {
-        let client = TcpStream::connect(entry).unwrap();
-        let mine = client.local_addr().unwrap();
-        // Those that `reach` left are closed; the last one is this client's.
-        server.set_nonblocking(false).unwrap();
-        let (accepted, _) = server.accept().unwrap();
-        let mut byte = [0];
-        let (mut from, mut to) = (client, accepted);
-        to.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        std::io::Write::write_all(&mut from, b"!").unwrap();
-        if matches!(std::io::Read::read(&mut to, &mut byte), Ok(1)) {
-            to.set_read_timeout(None).unwrap();
-            return (from, to);
+    let pair = move || {
+        let mut client = TcpStream::connect(entry).unwrap();
+        // By its own port each client is told from those that `reach` left.
+        let word = client.local_addr().unwrap().port().to_be_bytes();
+        client.write_all(&word).unwrap();
+        loop {
+            let (mut accepted, _) = server.accept().unwrap();
+            let mut heard = [0; 2];
+            if accepted.read_exact(&mut heard).is_ok() && heard == word {
+                return (client, accepted);
+            }
         }
-        drop((from, mine));
     };
     Ok(Forwarder::new(name, processes, Box::new(pair)))
 }

@@ -99,7 +99,9 @@ fn bulk(forwarder: &Forwarder) -> Bulk {
     let mut carry = |until: Instant, buffer: &mut Vec<u8>| {
         let mut bytes = 0_u64;
         while Instant::now() < until {
-            bytes += reader.read(buffer).unwrap() as u64;
+            let length = reader.read(buffer).unwrap();
+            assert!(length > 0, "the writer goes on for ever");
+            bytes += length as u64;
         }
         bytes
     };
