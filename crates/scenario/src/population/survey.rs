@@ -65,7 +65,7 @@ pub struct Survey {
     pub alone: Vec<Alone>,
     /// The techniques one after the other, until one joins the pair.
     pub order: Vec<InOrder>,
-    /// The pairs that none of the techniques joined: only a relay could.
+    /// The pairs that none of the techniques joined directly: only a relay could.
     pub relay: Rate,
     /// Why they were not joined, the most frequent cause first.
     pub left: Vec<Left>,
@@ -156,7 +156,8 @@ impl Survey {
         frame: &Frame<'_>,
     ) -> Result<Self, UnknownInOrder> {
         let pairs = tally.count(|_, _| true);
-        let relay = tally.count(|_, joined| joined == Joined::default());
+        let direct = tally.direct();
+        let relay = tally.count(|_, joined| !joined.meets(direct));
         Ok(Self {
             schema: SCHEMA.to_owned(),
             version: VERSION,
@@ -239,9 +240,12 @@ fn in_order(
 
 fn left(population: &Population, tally: &Tally, pairs: u32) -> Vec<Left> {
     let mut causes: BTreeMap<String, u32> = BTreeMap::new();
+    let direct = tally.direct();
+    let techniques: Vec<Technique> =
+        tally.techniques.iter().copied().filter(|tried| !tried.meets_at_relay()).collect();
     for ((pair, joined), count) in &tally.pairs {
-        if *joined == Joined::default() {
-            *causes.entry(cause(population, *pair, &tally.techniques)).or_default() += count;
+        if !joined.meets(direct) {
+            *causes.entry(cause(population, *pair, &techniques)).or_default() += count;
         }
     }
     let mut causes: Vec<_> = causes.into_iter().collect();
@@ -254,6 +258,9 @@ fn left(population: &Population, tally: &Tally, pairs: u32) -> Vec<Left> {
 /// that would let the last of the techniques join it, in the order of the documentation, or else
 /// what stops that one.
 fn cause(population: &Population, pair: Pair, techniques: &[Technique]) -> String {
+    if techniques.is_empty() {
+        return "nothing else was tried".to_owned();
+    }
     let elsewhere = Pair { foreign_sources: true, ..pair };
     let forbidden = |pair: Pair, technique: Technique, mended: [bool; 2]| {
         let cell = population.cell(pair, technique);
@@ -334,6 +341,22 @@ mod tests {
         let alone: Vec<u32> = survey.alone.iter().map(|row| row.joined.successes).collect();
         assert_eq!(alone, [0, 1, 0, 2, 0, 1]);
         assert_eq!((survey.relay.successes, survey.relay.runs), (1, 3));
+    }
+
+    #[test]
+    fn a_pair_that_a_relay_joined_is_one_that_only_a_relay_could_join() {
+        let relay = Technique::Relay(simopen_protocol::technique::Carriage::Any);
+        let joined = |joined| Tried { joined, established_ms: None };
+        let pair = Pair { boxes: [0, 0], foreign_sources: true, path: 0 };
+        let mut tally = Tally::new(&[Technique::Direct, relay]);
+        tally.add(pair, &[joined(false), joined(true)]);
+        tally.add(pair, &[joined(true), joined(true)]);
+
+        let frame = Frame { order: &[Technique::Direct], ..FRAME };
+        let survey = Survey::of(&population(), tally, &frame).unwrap();
+
+        assert_eq!((survey.relay.successes, survey.relay.runs), (1, 2));
+        assert_eq!(survey.left.iter().map(|left| left.pairs.successes).sum::<u32>(), 1);
     }
 
     #[test]

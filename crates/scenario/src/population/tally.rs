@@ -103,6 +103,13 @@ impl Tally {
         }
     }
 
+    /// Those of the techniques of which direct connections come.
+    pub(super) fn direct(&self) -> Joined {
+        let tried = self.techniques.iter().enumerate();
+        let direct = tried.filter(|(_, technique)| !technique.meets_at_relay());
+        Joined::by(direct.map(|(place, _)| place))
+    }
+
     /// How many pairs it holds of which something is true.
     pub(super) fn count(&self, is_meant: impl Fn(Pair, Joined) -> bool) -> u32 {
         let meant = self.pairs.iter().filter(|((pair, joined), _)| is_meant(*pair, *joined));
