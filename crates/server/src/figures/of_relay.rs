@@ -62,6 +62,7 @@ pub fn of_front(stats: &front::Stats) -> Vec<Figure> {
         gauge("simopen_carriers", "Carriers over HTTP", stats.carriers),
         refused("accept-failed", stats.accept_failed),
         refused("crowded", stats.crowded),
+        refused("late", stats.late),
         refused("not-understood", stats.not_understood),
         refused("not-found", stats.not_found),
     ]
