@@ -4,8 +4,7 @@
 Usage: client.py INVITATION PEER TEXT
 
 Joins as a new device, logs in, sends PEER the note TEXT, connects to PEER through the relay,
-opens a channel to its service "default", sends TEXT there, ends its direction, and prints what comes
-back until the other side ends too.
+sends TEXT to its service "default", and prints what comes back until that side ends.
 """
 import base64, hashlib, os, secrets, socket, ssl, struct, sys, tempfile, urllib.parse
 import xml.etree.ElementTree as XML
@@ -16,12 +15,12 @@ P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 BASE = (0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
         0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5)
-NAMED_CURVE = bytes.fromhex("06082a8648ce3d030107")                         # prime256v1
-EC_KEY = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")         # id-ecPublicKey on it
+CURVE = bytes.fromhex("06082a8648ce3d030107")  # prime256v1
+EC_KEY = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")  # id-ecPublicKey on it
 
 
 def add(one, other):
-    if one is None or other is None:
+    if not (one and other):
         return one or other
     (x1, y1), (x2, y2) = one, other
     if x1 == x2 and (y1 + y2) % P == 0:
@@ -41,8 +40,7 @@ def multiply(number, point):
 
 
 def der(tag, content):
-    length = bytes([len(content)]) if len(content) < 128 else bytes([0x81, len(content)])
-    return bytes([tag]) + length + content
+    return bytes([tag]) + (b"\x81" if len(content) > 127 else b"") + bytes([len(content)]) + content
 
 
 def pem(label, content):
@@ -54,7 +52,7 @@ def new_key():
     private = secrets.randbelow(ORDER - 1) + 1
     x, y = multiply(private, BASE)
     bits = der(3, b"\0\4" + x.to_bytes(32, "big") + y.to_bytes(32, "big"))
-    inner = der(2, b"\1") + der(4, private.to_bytes(32, "big")) + der(0xA0, NAMED_CURVE) + der(0xA1, bits)
+    inner = der(2, b"\1") + der(4, private.to_bytes(32, "big")) + der(0xA0, CURVE) + der(0xA1, bits)
     return pem("EC PRIVATE KEY", der(0x30, inner)), der(0x30, EC_KEY + bits)
 
 
@@ -67,10 +65,7 @@ class Link:
     def exactly(self, count):
         data = b""
         while len(data) < count:
-            piece = self.stream.recv(count - len(data))
-            if not piece:
-                sys.exit("the other side closed the connection")
-            data += piece
+            data += self.stream.recv(count - len(data)) or sys.exit("the other side closed the connection")
         return data
 
     def receive(self):
@@ -113,10 +108,9 @@ def authority_of(address, fingerprint, name):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with tls(address, context, name) as stream:
-        # Public from Python 3.13 on.
         chain = getattr(stream, "get_unverified_chain", None) or stream._sslobj.get_unverified_chain
         for certificate in chain():
-            if not isinstance(certificate, bytes):
+            if not isinstance(certificate, bytes):  # an object before 3.13
                 certificate = ssl.PEM_cert_to_DER_cert(certificate.public_bytes())
             if hashlib.sha256(certificate).hexdigest() == fingerprint:
                 return certificate
@@ -138,8 +132,7 @@ def trusting(authority, folder, certificate=None):
 
 # --- links between peers: two lengths, part A, part B
 
-CHANNEL = b"\x9esoc"
-CLOSE = 4
+CHANNEL, CLOSE = b"\x9esoc", 4
 
 
 def send_frame(stream, part_a, part_b=b""):
