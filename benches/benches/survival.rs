@@ -1,7 +1,8 @@
 //! What honest devices notice of attacks, and how much a broker with its relay does on one core.
 //!
 //! `cargo bench -p simopen-benches --bench survival -- attacks pairings fan-out` runs these parts;
-//! all without a name. The broker is a process of its own on the first core, attackers are processes
+//! all without a name. `-- soak minutes=30` lets devices come and go for that long, and prints how
+//! the broker's memory grows. The broker is a process of its own on the first core, attackers are processes
 //! of their own, honest devices are this one.
 
 use std::error::Error;
@@ -16,8 +17,8 @@ use simopen_benches::client::{Client, dial};
 use simopen_benches::latency::Latencies;
 use simopen_benches::stand::secret;
 use simopen_protocol::control::{
-    Accept, Action, Connect, ConnectionRequest, Destination, Login, Message, Notification,
-    Reachable, Reply,
+    self, Accept, Action, Connect, ConnectionRequest, Destination, Login, Message, Notification,
+    OutcomeState, Reachable, Reply,
 };
 use simopen_protocol::identity::UserId;
 use simopen_protocol::technique::{Carriage, Technique};
@@ -54,10 +55,12 @@ fn main() -> ExitCode {
     }
     take_all_descriptors();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
-    let parts: [(&str, fn() -> Outcome<()>); 3] =
-        [("attacks", attacks), ("pairings", pairings), ("fan-out", fan_out)];
+    let parts: [(&str, fn() -> Outcome<()>); 4] =
+        [("attacks", attacks), ("pairings", pairings), ("fan-out", fan_out), ("soak", soak)];
     for (name, part) in parts {
-        if !wanted.is_empty() && !wanted.iter().any(|it| it == name) {
+        let is_wanted =
+            if wanted.is_empty() { name != "soak" } else { wanted.iter().any(|it| it == name) };
+        if !is_wanted {
             continue;
         }
         println!("{name}");
@@ -318,7 +321,8 @@ async fn meet<S: AsyncRead + AsyncWrite + Unpin>(
         let request = asked_for(other).await?;
         let accept = Accept { session: request.session, port: 0, syn: None, private: None };
         other.request(Action::Accept(accept)).await?.map_err(|error| format!("{error:?}"))?;
-        present(at, &request.destination).await
+        let stream = present(at, &request.destination).await?;
+        Outcome::Ok((stream, request.session))
     };
     let asking = async {
         match asked.await? {
@@ -326,10 +330,13 @@ async fn meet<S: AsyncRead + AsyncWrite + Unpin>(
             other => Err(format!("the request: {other:?}").into()),
         }
     };
-    let (mut a, mut b) = tokio::try_join!(asking, answered)?;
+    let (mut a, (mut b, session)) = tokio::try_join!(asking, answered)?;
     a.write_all(&[1]).await?;
     b.read_exact(&mut [0]).await?;
-    Ok(())
+    // As every peer does: the session is over for both.
+    let over = || Action::Outcome(control::Outcome { session, state: OutcomeState::Confirmed });
+    let told = tokio::try_join!(one.request(over()), other.request(over()))?;
+    told.0.and(told.1).map(drop).map_err(|error| format!("the outcome: {error:?}").into())
 }
 
 async fn asked_for<S: AsyncRead + AsyncWrite + Unpin>(
@@ -385,6 +392,56 @@ fn fan_out() -> Outcome<()> {
         println!("  broker: {} KiB", broker.resident() >> 10);
         Ok(())
     })
+}
+
+/// Devices log in, ask, meet at the relay and go, for the minutes that the arguments say.
+fn soak() -> Outcome<()> {
+    let minutes = std::env::args().find_map(|it| it.strip_prefix("minutes=")?.parse().ok());
+    let length = Duration::from_secs(60 * minutes.unwrap_or(30_u64));
+    runtime()?.block_on(async {
+        let broker = Apart::start("soak", 2 * PAIRS, Newcomers::Usual)?;
+        let (done, mut met) = mpsc::channel(1);
+        for pair in 0..PAIRS {
+            let devices = [2 * pair, 2 * pair + 1].map(|number| broker.devices[number].clone());
+            let mut meetings = log_in_and_meet(broker.address, devices).await?;
+            let done = done.clone();
+            tokio::spawn(async move {
+                while meetings.recv().await.is_some() && done.send(()).await.is_ok() {}
+            });
+        }
+        drop(done);
+        let (begun, mut count) = (Instant::now(), 0_u64);
+        let mut often = tokio::time::interval(length / 120);
+        let mut samples = Vec::new();
+        while begun.elapsed() < length {
+            tokio::select! {
+                meeting = met.recv() => {
+                    meeting.ok_or("nobody meets any more")?;
+                    count += 1;
+                }
+                _ = often.tick() => {
+                    samples.push((begun.elapsed().as_secs_f64() / 60.0, broker.resident() as f64 / 1024.0));
+                }
+            }
+        }
+        // Caches fill in the first third.
+        let steady = samples.split_off(samples.len() / 3);
+        let (first, last) = (steady.first().ok_or("too short")?, steady.last().ok_or("too short")?);
+        println!("  {count} times two devices logged in, met and went, in {} s", length.as_secs());
+        println!("  memory: {:.0} KiB after a third, {:.0} KiB at the end", first.1, last.1);
+        println!("  memory slope: {:.2} KiB a minute", slope(&steady));
+        Ok(())
+    })
+}
+
+/// Least squares.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let covariance: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    let variance: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    covariance / variance
 }
 
 fn is_there(notification: &Notification, whom: &UserId) -> bool {
