@@ -23,6 +23,7 @@
 
 pub mod authentication;
 pub mod control;
+mod orders;
 mod pipes;
 mod pump;
 mod service;

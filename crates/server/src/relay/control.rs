@@ -4,8 +4,9 @@
 //! Whoever holds this link decides who meets. It takes any stream, and has to be given one on which
 //! both ends have shown who they are: TLS with certificates of the broker's authority.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use simopen_broker::PairingOrder;
@@ -16,20 +17,22 @@ use simopen_protocol::control::{
 use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::SessionId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::mpsc::{
-    Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel,
-};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::Handle;
+use super::orders::{Order, Orders};
 use crate::broker::{PairingAnswer, Pairings};
 
-/// Orders that wait to be written; beyond, pairings fail at once.
-const QUEUE: usize = 4096;
-
-/// How often the relay is asked whether it is there; it has as long to answer.
+/// How often the relay is asked whether it is there.
 const ALIVE: Duration = Duration::from_secs(10);
+
+/// How long anything may take that one end waits for: a dial, an answer, a write.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Bytes that wait for a relay that is slow to read; beyond, orders wait.
+const UNWRITTEN: usize = 64 * 1024;
 
 /// The shortest and the longest pause before a relay that was lost is dialled again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
@@ -43,14 +46,15 @@ pub async fn serve<S>(stream: S, relay: &Handle) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut wire = Wire::new(stream);
+    let Wire { mut reading, mut writing } = Wire::new(stream);
     loop {
-        let Message::Request(request) = wire.receive().await? else {
+        let Message::Request(request) = reading.receive().await? else {
             return Err(io::Error::other("the broker sent something that is no request"));
         };
         let head = request.head();
         let result = obey(relay, &request.action);
-        wire.send(&Message::Response(Response { head, result })).await?;
+        writing.add(&Message::Response(Response { head, result }));
+        timeout(ANSWER, writing.write()).await??;
     }
 }
 
@@ -75,7 +79,7 @@ fn obey(relay: &Handle, action: &Action) -> Result<Reply, ErrorName> {
 /// order to open that the relay cannot hear fails at once; one to end is kept until it has heard it.
 #[derive(Debug)]
 pub struct Remote {
-    orders: Sender<PairingOrder>,
+    orders: Arc<Orders>,
     answers: UnboundedSender<PairingAnswer>,
 }
 
@@ -87,14 +91,13 @@ impl Remote {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (orders, queue) = channel(QUEUE);
+        let orders = Arc::new(Orders::default());
         let (answers, answered) = unbounded_channel();
         let task = Task {
-            queue,
+            orders: Arc::clone(&orders),
             answers: answers.clone(),
             next: 0,
-            opening: BTreeMap::new(),
-            ending: BTreeMap::new(),
+            asked: BTreeMap::new(),
         };
         tokio::spawn(task.run(dial));
         (Self { orders, answers }, answered)
@@ -103,23 +106,37 @@ impl Remote {
 
 impl Pairings for Remote {
     fn order(&mut self, order: PairingOrder) {
-        if let Err(error) = self.orders.try_send(order)
-            && let PairingOrder::Open(proxy) = error.into_inner()
-        {
+        if let Some(session) = self.orders.give(order) {
             // The broker listens as long as it gives orders.
-            let _ = self.answers.send(PairingAnswer::Failed(proxy.session));
+            let _ = self.answers.send(PairingAnswer::Failed(session));
         }
     }
 }
 
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.orders.end();
+    }
+}
+
 struct Task {
-    queue: Receiver<PairingOrder>,
+    orders: Arc<Orders>,
     answers: UnboundedSender<PairingAnswer>,
     next: u32,
     /// Asked on this link, and not answered yet.
-    opening: BTreeMap<TransactionId, SessionId>,
-    /// Not known to have been heard.
-    ending: BTreeMap<TransactionId, SessionId>,
+    asked: BTreeMap<TransactionId, Asked>,
+}
+
+struct Asked {
+    what: Question,
+    until: Instant,
+}
+
+#[derive(Clone, Copy)]
+enum Question {
+    Open(SessionId),
+    End(SessionId),
+    Alive,
 }
 
 /// Why a link is no more.
@@ -147,20 +164,18 @@ impl Task {
         let mut pause = shortest;
         loop {
             let dialled = tokio::select! {
-                dialled = dial() => dialled,
+                dialled = timeout(ANSWER, dial()) => dialled.unwrap_or_else(|_| Err(silent())),
                 () = self.refuse_all() => return,
             };
             let lost = match dialled {
                 Ok(stream) => {
                     info!("linked to the relay");
                     pause = shortest;
-                    self.link(Wire::new(stream)).await
+                    self.link(stream).await
                 }
                 Err(error) => Lost::Broke(error),
             };
-            for session in std::mem::take(&mut self.opening).into_values() {
-                self.answer(PairingAnswer::Failed(session));
-            }
+            self.unlinked();
             match lost {
                 Lost::BrokerEnded => return,
                 Lost::Broke(error) => warn!(%error, "no link to the relay, trying again"),
@@ -173,47 +188,60 @@ impl Task {
     }
 
     /// Answers orders while nobody can be asked; returns when the broker has ended.
-    async fn refuse_all(&mut self) {
-        while let Some(order) = self.queue.recv().await {
-            if let PairingOrder::Open(proxy) = order {
-                self.answer(PairingAnswer::Failed(proxy.session));
-            } else if let PairingOrder::End(session) = order {
-                let id = self.id();
-                self.ending.insert(id, session);
+    async fn refuse_all(&self) {
+        while let Some(session) = self.orders.opening().await {
+            self.answer(PairingAnswer::Failed(session));
+        }
+    }
+
+    /// What was asked on a link that is no more: pairs have failed, and ends are asked again.
+    fn unlinked(&mut self) {
+        for asked in std::mem::take(&mut self.asked).into_values() {
+            match asked.what {
+                Question::Open(session) => self.answer(PairingAnswer::Failed(session)),
+                Question::End(session) => self.orders.give_back([session]),
+                Question::Alive => {}
             }
         }
     }
 
-    async fn link<S: AsyncRead + AsyncWrite + Unpin>(&mut self, mut wire: Wire<S>) -> Lost {
-        for (id, session) in self.ending.clone() {
-            if let Err(error) = wire.ask(id, Action::ProxyEnd(session)).await {
-                return error.into();
-            }
-        }
+    /// Reads and writes at the same time, so that neither waits for the other.
+    async fn link<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Lost {
+        let Wire { mut reading, mut writing } = Wire::new(stream);
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut asked = None;
         loop {
+            let oldest = self.asked.values().map(|asked| asked.until).next();
             let done = tokio::select! {
-                message = wire.receive() => message.map(|message| {
+                message = reading.receive() => message.map(|message| {
                     if let Message::Response(response) = message {
-                        let id = response.head.id();
-                        self.answered(id, response.result.is_ok());
-                        asked = asked.filter(|_| id != asked);
+                        self.answered(response.head.id(), response.result.is_ok());
                     }
                 }),
-                order = self.queue.recv() => match order {
-                    Some(order) => self.ask(&mut wire, order).await,
-                    None => return Lost::BrokerEnded,
+                written = writing.write(), if writing.has_any() => written,
+                order = self.orders.next(), if writing.has_room() => match order {
+                    Order::Open(proxy) => {
+                        let id = self.ask(Question::Open(proxy.session));
+                        writing.add(&request(id, Action::Proxy(proxy)));
+                        Ok(())
+                    }
+                    Order::End(session) => {
+                        let id = self.ask(Question::End(session));
+                        writing.add(&request(id, Action::ProxyEnd(session)));
+                        Ok(())
+                    }
+                    Order::Over => {
+                        // Whether the relay hears it or not, the broker goes.
+                        let _ = timeout(ANSWER, writing.write()).await;
+                        return Lost::BrokerEnded;
+                    }
                 },
                 _ = alive.tick() => {
-                    if asked.is_some() {
-                        return io::Error::other("the relay does not answer").into();
-                    }
-                    let id = self.id();
-                    asked = Some(id);
-                    wire.ask(id, Action::Ping).await
+                    let id = self.ask(Question::Alive);
+                    writing.add(&request(id, Action::Ping));
+                    Ok(())
                 }
+                () = until(oldest) => Err(silent()),
             };
             if let Err(error) = done {
                 return error.into();
@@ -221,28 +249,16 @@ impl Task {
         }
     }
 
-    async fn ask<S>(&mut self, wire: &mut Wire<S>, order: PairingOrder) -> io::Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let id = self.id();
-        if let PairingOrder::Open(proxy) = order {
-            self.opening.insert(id, proxy.session);
-            wire.ask(id, Action::Proxy(proxy)).await
-        } else if let PairingOrder::End(session) = order {
-            self.ending.insert(id, session);
-            wire.ask(id, Action::ProxyEnd(session)).await
-        } else {
-            Ok(())
-        }
+    fn ask(&mut self, what: Question) -> TransactionId {
+        self.next = self.next.wrapping_add(1);
+        let id = TransactionId(self.next);
+        self.asked.insert(id, Asked { what, until: Instant::now() + ANSWER });
+        id
     }
 
     fn answered(&mut self, id: Option<TransactionId>, is_done: bool) {
-        let Some(id) = id else {
-            return;
-        };
-        self.ending.remove(&id);
-        if let Some(session) = self.opening.remove(&id) {
+        let asked = id.and_then(|id| self.asked.remove(&id));
+        if let Some(Asked { what: Question::Open(session), .. }) = asked {
             let answer = if is_done { PairingAnswer::Opened } else { PairingAnswer::Failed };
             self.answer(answer(session));
         }
@@ -252,37 +268,82 @@ impl Task {
         // The broker may have ended.
         let _ = self.answers.send(answer);
     }
+}
 
-    fn id(&mut self) -> TransactionId {
-        self.next = self.next.wrapping_add(1);
-        TransactionId(self.next)
+fn request(id: TransactionId, action: Action) -> Message {
+    Message::Request(Request::new(id, action))
+}
+
+fn silent() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the relay does not answer")
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
 /// A framed stream.
 struct Wire<S> {
+    reading: Reading<S>,
+    writing: Writing<S>,
+}
+
+struct Reading<S> {
     read: ReadHalf<S>,
-    write: WriteHalf<S>,
     decoder: Decoder,
+}
+
+struct Writing<S> {
+    write: WriteHalf<S>,
+    /// Not yet taken by the stream.
+    bytes: VecDeque<u8>,
+    is_flushed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn new(stream: S) -> Self {
         let (read, write) = split(stream);
-        Self { read, write, decoder: Decoder::new(frame::BEFORE_LOGIN) }
+        Self {
+            reading: Reading { read, decoder: Decoder::new(frame::BEFORE_LOGIN) },
+            writing: Writing { write, bytes: VecDeque::new(), is_flushed: true },
+        }
     }
+}
 
-    async fn ask(&mut self, id: TransactionId, action: Action) -> io::Result<()> {
-        self.send(&Message::Request(Request::new(id, action))).await
-    }
-
-    async fn send(&mut self, message: &Message) -> io::Result<()> {
+impl<S: AsyncWrite> Writing<S> {
+    fn add(&mut self, message: &Message) {
         let mut bytes = Vec::new();
         frame::encode(&message.to_bytes(), &mut bytes);
-        self.write.write_all(&bytes).await?;
-        self.write.flush().await
+        self.bytes.extend(bytes);
+        self.is_flushed = false;
     }
 
+    fn has_any(&self) -> bool {
+        !self.is_flushed
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes.len() < UNWRITTEN
+    }
+
+    /// Writes what was added. May be dropped and called again.
+    async fn write(&mut self) -> io::Result<()> {
+        while !self.bytes.is_empty() {
+            match self.write.write(self.bytes.as_slices().0).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                length => drop(self.bytes.drain(..length)),
+            }
+        }
+        self.write.flush().await?;
+        self.is_flushed = true;
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead> Reading<S> {
     /// The next message. May be dropped and called again: bytes are kept in the decoder.
     async fn receive(&mut self) -> io::Result<Message> {
         let mut buffer = [0; 4096];

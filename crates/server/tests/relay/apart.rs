@@ -1,5 +1,7 @@
 //! A broker and a relay apart: orders over a link.
 
+use std::time::Duration;
+
 use simopen_broker::PairingOrder;
 use simopen_peer::carriage::{Carriage, Way};
 use simopen_protocol::control::Proxy;
@@ -8,7 +10,7 @@ use simopen_server::broker::{PairingAnswer, Pairings};
 use simopen_server::relay::control::{Remote, serve};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{PATIENCE, Place, converse, ends_without_a_byte, tokens};
 
@@ -77,6 +79,71 @@ async fn without_a_link_pairings_fail_at_once_and_what_is_to_end_is_ended_later(
     let relay = place.relay.clone();
     tokio::spawn(async move { serve(second, &relay).await });
     ends_without_a_byte(a).await;
+}
+
+#[tokio::test]
+async fn an_end_is_heard_although_more_orders_wait_than_there_is_room_for() {
+    let place = Place::start();
+    let (mut remote, mut answers, mut dialled) = broker();
+    let link = next(&mut dialled).await;
+    let straight = Carriage::default();
+    let ended = place.meet(&straight, place.open(1)[0], Way::Straight).await.unwrap();
+    let kept = place.meet(&straight, place.open(2)[0], Way::Straight).await.unwrap();
+    // The link holds little, and nobody reads it yet: at last there is no room.
+    let mut session = 10;
+    let refused = loop {
+        session += 1;
+        remote.order(PairingOrder::Open(proxy(session)));
+        if let Ok(answer) = answers.try_recv() {
+            break answer;
+        }
+    };
+    assert_eq!(refused, PairingAnswer::Failed(SessionId(session)));
+    remote.order(PairingOrder::End(SessionId(1)));
+    // This one is called off before it was asked for.
+    remote.order(PairingOrder::End(SessionId(session - 1)));
+    let relay = place.relay.clone();
+    tokio::spawn(async move { serve(link, &relay).await });
+    ends_without_a_byte(ended).await;
+    // The control: nobody ended the other one.
+    let other = place.meet(&straight, tokens(2)[1], Way::Straight).await.unwrap();
+    converse(kept, other).await;
+    for opened in 11..session - 1 {
+        assert_eq!(next(&mut answers).await, PairingAnswer::Opened(SessionId(opened)));
+    }
+    assert!(answers.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_stops_reading_is_left_and_hears_the_end_when_it_is_back() {
+    let place = Place::start();
+    let (mut remote, mut answers, mut dialled) = broker();
+    let stuck = next(&mut dialled).await;
+    let mut asked = Vec::new();
+    // More than the link holds.
+    for session in 10..1000 {
+        remote.order(PairingOrder::Open(proxy(session)));
+        asked.push(PairingAnswer::Failed(SessionId(session)));
+    }
+    remote.order(PairingOrder::End(SessionId(1)));
+    let began = Instant::now();
+    let back = next(&mut dialled).await;
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    for failed in asked {
+        assert_eq!(next(&mut answers).await, failed);
+    }
+    // Time has to go as it does where sockets are.
+    tokio::time::resume();
+    let straight = Carriage::default();
+    let ended = place.meet(&straight, place.open(1)[0], Way::Straight).await.unwrap();
+    let kept = place.meet(&straight, place.open(2)[0], Way::Straight).await.unwrap();
+    let relay = place.relay.clone();
+    tokio::spawn(async move { serve(back, &relay).await });
+    ends_without_a_byte(ended).await;
+    // The control: nobody ended the other one.
+    let other = place.meet(&straight, tokens(2)[1], Way::Straight).await.unwrap();
+    converse(kept, other).await;
+    drop(stuck);
 }
 
 #[tokio::test]
