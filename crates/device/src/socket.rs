@@ -235,14 +235,27 @@ pub fn shut_down_writing(socket: &impl AsFd) -> io::Result<()> {
 }
 
 /// Lets the kernel find out whether the other end of an idle connection is still there: the first
-/// question after `idle`, six more at the same pace.
+/// question after `idle`, six in as long again, and then the connection breaks. What a listener
+/// accepts has it from the listener.
 ///
 /// # Errors
 ///
 /// Fails where the descriptor is no socket.
 pub fn keep_alive(socket: &impl AsFd, idle: Duration) -> io::Result<()> {
-    let questions = TcpKeepalive::new().with_time(idle).with_interval(idle).with_retries(6);
-    SockRef::from(socket).set_tcp_keepalive(&questions)
+    const QUESTIONS: u32 = 6;
+    let pause = (idle / QUESTIONS).max(Duration::from_secs(1));
+    let questions = TcpKeepalive::new().with_time(idle).with_interval(pause);
+    SockRef::from(socket).set_tcp_keepalive(&questions.with_retries(QUESTIONS))
+}
+
+/// Breaks a connection that has something to send, and for so long nobody who acknowledges it or has
+/// room for it. Not for a connection whose other end may pause.
+///
+/// # Errors
+///
+/// Fails where the descriptor is no TCP socket.
+pub fn limit_unacknowledged(socket: &impl AsFd, time: Duration) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(Some(time))
 }
 
 /// Takes the pending error of a socket: what became of its dial.
@@ -426,6 +439,29 @@ mod tests {
         let taken = service.local_addr().unwrap();
         assert!(service_listener(taken).is_err());
         assert!(listener_saving_syn(taken).is_err());
+    }
+
+    #[test]
+    fn who_is_accepted_is_asked_whether_it_is_there_as_the_listener_says() {
+        let minute = Duration::from_secs(60);
+        for is_asked in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            if is_asked {
+                keep_alive(&listener, minute).unwrap();
+                limit_unacknowledged(&listener, 2 * minute).unwrap();
+            }
+            let _dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            let accepted = SockRef::from(&accepted);
+            assert_eq!(accepted.keepalive().unwrap(), is_asked);
+            let limit = is_asked.then_some(2 * minute);
+            assert_eq!(accepted.tcp_user_timeout().unwrap().filter(|it| !it.is_zero()), limit);
+            if is_asked {
+                assert_eq!(accepted.tcp_keepalive_time().unwrap(), minute);
+                assert_eq!(accepted.tcp_keepalive_interval().unwrap(), minute / 6);
+                assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 6);
+            }
+        }
     }
 
     #[test]

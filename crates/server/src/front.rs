@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use simopen_device::socket::set_backlog;
+use simopen_device::socket::{keep_alive, set_backlog};
 use simopen_packet::Syn;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -42,6 +42,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Connections that wait in the kernel to be accepted: what comes at once where many peers return.
 const BACKLOG: u16 = 4096;
+
+/// A connection that is idle for so long is asked whether its other end is still there, and breaks
+/// after as long again: who lost its power keeps no place for ever, neither a link nor a pair.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Control connections that wait for the broker's service; beyond, further ones wait with theirs.
 const QUEUE: usize = 256;
@@ -235,6 +239,8 @@ impl Front {
         for listener in listeners {
             listener.set_nonblocking(true)?;
             set_backlog(&listener, BACKLOG)?;
+            // Whatever is accepted has it from the listener.
+            keep_alive(&listener, IDLE)?;
             locals.push(listener.local_addr()?);
             let listener = TcpListener::from_std(listener)?;
             acceptors.push(tokio::spawn(accept(listener, Arc::clone(&shared))));

@@ -3,12 +3,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use simopen_device::socket::{keep_alive, limit_unacknowledged};
 use simopen_protocol::address::HostPort;
 use simopen_protocol::certificate_name;
 use simopen_protocol::control::{Certificate, KeyFingerprint};
@@ -18,6 +20,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use crate::authority::Authority;
 use crate::tls::{TlsError, key_of};
 use crate::wall_clock::WallClock;
+
+/// After so long without a word the other end is asked whether it is there; after as long again the
+/// link is gone.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// What a relay has got by joining.
 #[derive(Clone)]
@@ -66,7 +72,7 @@ impl Door {
     ///
     /// Where the other end is not the broker.
     pub async fn admit(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let stream = self.acceptor.accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let shown = shown.ok_or_else(|| io::Error::other("it shows no certificate"))?;
@@ -101,7 +107,7 @@ impl Dialler {
         let config = self.config().map_err(io::Error::other)?;
         let (host, port) = (self.address.host(), self.address.port());
         let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let connector = TlsConnector::from(Arc::new(config));
         let stream = connector.connect(name(certificate_name::RELAY)?, stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -121,6 +127,13 @@ impl Dialler {
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
     }
+}
+
+/// A link whose other end is gone without a word ends at both ends.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    keep_alive(stream, IDLE)?;
+    limit_unacknowledged(stream, 2 * IDLE)
 }
 
 fn roots(authority: &Certificate) -> Result<RootCertStore, rustls::Error> {
@@ -187,8 +200,14 @@ mod tests {
         let stand = Stand::of(&authority).await;
         let dialler = stand.dialler(&authority);
         let (admitted, dialled) = tokio::join!(stand.admit(), dialler.dial());
-        admitted.unwrap();
-        assert_eq!(dialled.unwrap().1, stand.fingerprint);
+        let (admitted, dialled) = (admitted.unwrap(), dialled.unwrap());
+        assert_eq!(dialled.1, stand.fingerprint);
+        for socket in [admitted.get_ref().0, dialled.0.get_ref().0] {
+            let socket = socket2::SockRef::from(socket);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), IDLE);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(2 * IDLE));
+        }
     }
 
     #[tokio::test]

@@ -8,5 +8,6 @@ mod bodies;
 mod pairs;
 mod proxies;
 mod proxy_program;
+mod silence;
 mod support;
 mod survival;

@@ -1,16 +1,23 @@
 //! A user who may do nothing any more.
 
-use std::sync::{Arc, Mutex};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use simopen_benches::client::Client;
-use simopen_benches::stand::Stand;
-use simopen_broker::{AdminReply, AdminRequest, PairingOrder};
-use simopen_protocol::control::{Accept, Action, Connect, Notification, Reply};
-use simopen_protocol::identity::{SessionId, UserId};
+use simopen_benches::client::{Client, dial};
+use simopen_benches::stand::{Prepared, Stand};
+use simopen_broker::{AdminReply, AdminRequest};
+use simopen_device::socket::listener_saving_syn;
+use simopen_protocol::control::{
+    Accept, Action, Connect, Destination, Meeting, Message, Notification, Reply,
+};
+use simopen_protocol::identity::UserId;
 use simopen_protocol::technique::{Carriage, Technique};
-use simopen_server::broker::{PairingAnswer, Pairings};
-use tokio::sync::mpsc;
+use simopen_server::relay;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::honest::{HONEST, block_on, in_time, logged_in, told};
 
@@ -19,35 +26,30 @@ const BOUND: Duration = Duration::from_secs(10);
 
 const RELAY: Technique = Technique::Relay(Carriage::Any);
 
-/// A relay that takes every order and remembers it.
-struct Obedient {
-    orders: Arc<Mutex<Vec<PairingOrder>>>,
-    answers: mpsc::UnboundedSender<PairingAnswer>,
-}
+/// Bytes that make a round between two who have met.
+const PIECE: usize = 1024;
 
-impl Pairings for Obedient {
-    fn order(&mut self, order: PairingOrder) {
-        if let PairingOrder::Open(proxy) = &order {
-            let _ = self.answers.send(PairingAnswer::Opened(proxy.session));
-        }
-        self.orders.lock().unwrap().push(order);
-    }
+/// A broker with a relay in its process, for users `u0`, `u1`, …
+fn stand(users: usize) -> Stand {
+    let listener = listener_saving_syn("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let with_relay = move |builder: simopen_server::broker::Builder| {
+        builder.relay(vec![at.into()], relay::Builder::new().start().unwrap())
+    };
+    Prepared::new(users).unwrap().start_on(listener, with_relay).unwrap()
 }
 
 pub(crate) fn of_a_user() {
-    let orders = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&orders);
-    let stand = Stand::start(4, move |builder| {
-        let (answers, answered) = mpsc::unbounded_channel();
-        let relay = vec!["127.0.0.1:7443".parse().unwrap()];
-        builder.pairings(relay, Box::new(Obedient { orders: kept, answers }), answered)
-    })
-    .unwrap();
+    let stand = stand(5);
     block_on(async {
         let mut alice = logged_in(&stand, 0).await;
         let mut bob = logged_in(&stand, 1).await;
         let mut carol = logged_in(&stand, 2).await;
-        let session = paired(&mut alice, &mut bob, &stand).await;
+        let mut dave = logged_in(&stand, 3).await;
+        let of_alice = Traffic::between(&mut alice, &mut bob, &stand, 1).await;
+        let of_others = Traffic::between(&mut carol, &mut dave, &stand, 3).await;
+        of_alice.goes_on().await;
+        of_others.goes_on().await;
 
         let begun = Instant::now();
         let revoke = AdminRequest::RevokeUser(stand.devices[0].user.clone());
@@ -58,32 +60,99 @@ pub(crate) fn of_a_user() {
         let is_revoked = |it: &Notification| matches!(it, Notification::Revoked { user: revoked, device: None } if *revoked == user);
         told(&mut bob, "the revocation, to whom there is a link", is_revoked).await;
         told(&mut carol, "the revocation, to another friend", is_revoked).await;
-        let ended = PairingOrder::End(session);
-        assert!(orders.lock().unwrap().contains(&ended), "the pair at the relay ends");
+        of_alice.ends().await;
         let took = begun.elapsed();
         println!("  all was lost after {took:?}");
         assert!(took < BOUND);
+        // The control: nobody else has lost a pair.
+        of_others.goes_on().await;
 
         let again = Client::logged_in(stand.address, &stand.devices[0], Some(HONEST));
         assert!(in_time("an answer", again).await.is_err(), "it does not log in again");
         let to = stand.devices[0].user.clone();
         let asked = bob.request(connect(to)).await.unwrap();
         assert!(asked.is_err(), "nobody can ask for it");
-        drop(logged_in(&stand, 3).await);
+        drop(logged_in(&stand, 4).await);
+        of_others.goes_on().await;
+        drop((carol, dave));
     });
 }
 
-/// Both have what they need to meet at the relay.
-async fn paired(alice: &mut Client, bob: &mut Client, stand: &Stand) -> SessionId {
-    let asked = alice.ask(connect(stand.devices[1].user.clone()));
-    in_time("the request leaves", asked).await.unwrap();
+/// Two who have met at the relay; bytes go round between them as fast as they can.
+struct Traffic {
+    rounds: Arc<AtomicU64>,
+    sides: [JoinHandle<()>; 2],
+}
+
+impl Traffic {
+    async fn between(one: &mut Client, other: &mut Client, stand: &Stand, number: usize) -> Self {
+        let to = stand.devices[number].user.clone();
+        let [mut near, mut far] = met(one, other, to).await;
+        let rounds = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&rounds);
+        let asking = async move {
+            let mut piece = [7; PIECE];
+            while near.write_all(&piece).await.is_ok() && near.read_exact(&mut piece).await.is_ok()
+            {
+                assert_eq!(piece, [7; PIECE]);
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let answering = async move {
+            let mut piece = [0; PIECE];
+            while far.read_exact(&mut piece).await.is_ok() && far.write_all(&piece).await.is_ok() {}
+        };
+        Self { rounds, sides: [tokio::spawn(asking), tokio::spawn(answering)] }
+    }
+
+    /// Returns when further bytes have made their round.
+    async fn goes_on(&self) {
+        let before = self.rounds.load(Ordering::Relaxed);
+        in_time("bytes of a pair that stands", async {
+            while self.rounds.load(Ordering::Relaxed) < before + 10 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Returns when neither side can read or write any more.
+    async fn ends(self) {
+        for side in self.sides {
+            in_time("the end of the pair", side).await.unwrap();
+        }
+    }
+}
+
+/// Both have presented what the broker gave them.
+async fn met(one: &mut Client, other: &mut Client, to: UserId) -> [TcpStream; 2] {
+    in_time("the request leaves", one.ask(connect(to))).await.unwrap();
     let is_request = |it: &Notification| matches!(it, Notification::ConnectionRequest(_));
-    let request = told(bob, "the request", is_request).await;
+    let request = told(other, "the request", is_request).await;
     let Notification::ConnectionRequest(request) = request else { panic!("{request:?}") };
     let accept = Accept { session: request.session, port: 0, syn: None, private: None };
-    let accepted = in_time("an answer", bob.request(Action::Accept(accept))).await.unwrap();
+    let accepted = in_time("an answer", other.request(Action::Accept(accept))).await.unwrap();
     assert_eq!(accepted, Ok(Reply::Done));
-    request.session
+    let accepted = in_time("the other's consent", async {
+        loop {
+            if let Message::Response(response) = one.read().await.unwrap() {
+                return response.result.unwrap();
+            }
+        }
+    });
+    let Reply::Accepted(accepted) = accepted.await else { panic!("no session") };
+    let near = presented(accepted.destination).await;
+    [near, presented(request.destination).await]
+}
+
+async fn presented(destination: Destination) -> TcpStream {
+    let Destination::Meeting(Meeting { relay, value }) = destination else {
+        panic!("{destination:?}");
+    };
+    let at: SocketAddr = relay[0].to_string().parse().unwrap();
+    let mut stream = in_time("the relay", dial(at, Some(HONEST))).await.unwrap();
+    stream.write_all(value.as_bytes()).await.unwrap();
+    stream
 }
 
 fn connect(to: UserId) -> Action {
