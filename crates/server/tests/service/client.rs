@@ -67,6 +67,11 @@ impl Client {
 
     pub(crate) async fn request(&mut self, action: Action) -> io::Result<Result<Reply, ErrorName>> {
         self.ask(action).await?;
+        self.answer().await
+    }
+
+    /// The next answer; what the broker tells meanwhile is kept.
+    pub(crate) async fn answer(&mut self) -> io::Result<Result<Reply, ErrorName>> {
         loop {
             match self.read().await? {
                 Message::Response(response) => return Ok(response.result),

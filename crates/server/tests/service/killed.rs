@@ -1,7 +1,6 @@
 //! A broker that is killed at every step loses nothing that it has acknowledged; and a full disk.
 
 use std::path::Path;
-use std::time::Duration;
 
 use simopen_broker::directory::{
     Change, Directory, Invitation as Invited, Invited as For, SecretHash,
@@ -20,7 +19,7 @@ use crate::scratch::Scratch;
 use crate::stand::{device, join, now, user};
 
 /// Two users in one community, one invitation for each.
-fn prepare(directory: &Path, names: &[String]) {
+pub(crate) fn prepare(directory: &Path, names: &[String]) {
     let home = CommunityName::new("home").unwrap();
     let mut changes = Vec::new();
     for (place, name) in names.iter().enumerate() {
@@ -50,15 +49,15 @@ fn invitation(process: &Process, directory: &Path, place: usize) -> Invitation {
     }
 }
 
-fn loaded(directory: &Path) -> Directory {
+pub(crate) fn loaded(directory: &Path) -> Directory {
     Sqlite::open(directory.join("directory.sqlite")).unwrap().load().unwrap()
 }
 
-fn names(number: usize) -> Vec<String> {
+pub(crate) fn names(number: usize) -> Vec<String> {
     (0..number).map(|place| format!("u{place}")).collect()
 }
 
-async fn joined(process: &Process, directory: &Path, number: usize) -> Vec<Credentials> {
+pub(crate) async fn joined(process: &Process, directory: &Path, number: usize) -> Vec<Credentials> {
     let mut all = Vec::new();
     for place in 0..number {
         let key = DeviceKey::generate().unwrap();
@@ -68,7 +67,7 @@ async fn joined(process: &Process, directory: &Path, number: usize) -> Vec<Crede
     all
 }
 
-fn note(to: &Credentials) -> Action {
+pub(crate) fn note(to: &Credentials) -> Action {
     let to = Recipient::Member(to.user.clone());
     Action::NoteSend(NoteSend { to, subject: "hello".into(), text: "there".into() })
 }
@@ -136,35 +135,6 @@ async fn a_broker_that_dies_over_a_note_acknowledges_nothing_and_has_it_whole_or
         let notes = loaded(scratch.path()).notes_of(&all[1].user).count();
         assert_eq!(notes, usize::from(death == Death::AfterItIsKept));
     }
-}
-
-#[tokio::test]
-async fn a_hundred_peers_come_back_to_a_broker_that_was_killed() {
-    let scratch = Scratch::new();
-    prepare(scratch.path(), &names(100));
-    let process = Process::start(scratch.path(), Death::Never, None);
-    let all = joined(&process, scratch.path(), 100).await;
-    let mut links = Vec::new();
-    for own in &all {
-        links.push(Client::log_in(process.at, own).await.unwrap());
-    }
-    process.kill();
-    for (client, _) in &mut links {
-        client.closed().await;
-    }
-    let process = Process::start(scratch.path(), Death::Never, None);
-    let at = process.at;
-    let coming = all
-        .into_iter()
-        .map(|own| tokio::spawn(async move { Client::log_in(at, &own).await.unwrap() }));
-    let coming: Vec<_> = coming.collect();
-    // Ten times what it may take.
-    let back = tokio::time::timeout(Duration::from_secs(50), async {
-        for peer in coming {
-            peer.await.unwrap();
-        }
-    });
-    back.await.unwrap();
 }
 
 #[tokio::test]

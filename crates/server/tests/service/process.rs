@@ -4,7 +4,7 @@
 //! that it is to be a broker.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -12,12 +12,14 @@ use nix::sys::signal::{Signal, raise};
 use simopen_broker::directory::{Change, Directory};
 use simopen_server::authority::Authority;
 use simopen_server::broker::Builder;
+use simopen_server::relay;
 use simopen_server::store::{Sqlite, Store, StoreError};
 
-use crate::stand::{listener, now};
+use crate::stand::{loopback, now};
 
 const DIRECTORY: &str = "SIMOPEN_TEST_BROKER";
 const DEATH: &str = "SIMOPEN_TEST_DEATH";
+const ADDRESS: &str = "SIMOPEN_TEST_ADDRESS";
 const TEST: &str = "process::a_broker_for_other_tests";
 
 /// When the broker dies by its own hand, as by kill -9.
@@ -49,6 +51,18 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a broker on this directory. Its files may grow to so many KiB, where that is said.
     pub(crate) fn start(directory: &Path, death: Death, kibibytes: Option<u32>) -> Self {
+        Self::start_at(loopback(), directory, death, kibibytes)
+    }
+
+    /// Kills it, lets somebody look at what it has kept, and starts it again where it was.
+    pub(crate) fn start_again(self, directory: &Path, look: impl FnOnce()) -> Self {
+        let at = self.at;
+        self.kill();
+        look();
+        Self::start_at(at, directory, Death::Never, None)
+    }
+
+    fn start_at(at: SocketAddr, directory: &Path, death: Death, kibibytes: Option<u32>) -> Self {
         let limit = kibibytes.map(|limit| format!("ulimit -f {limit}; ")).unwrap_or_default();
         // An ignored signal stays ignored: the broker sees an error and no SIGXFSZ.
         let script = format!("trap '' XFSZ; {limit}exec \"$@\"");
@@ -58,6 +72,7 @@ impl Process {
             .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
             .env(DIRECTORY, directory)
             .env(DEATH, death.word())
+            .env(ADDRESS, at.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -128,10 +143,13 @@ fn a_broker_for_other_tests() {
     runtime.block_on(async {
         let authority = Authority::open(directory, now()).unwrap();
         let store = Sqlite::open(directory.join("directory.sqlite")).unwrap();
+        let listener = TcpListener::bind(std::env::var(ADDRESS).unwrap()).unwrap();
+        let at = listener.local_addr().unwrap();
         let handle = Builder::new(Directory::default())
-            .listen(listener())
+            .listen(listener)
             .authority(authority)
             .store(Deadly { store, death })
+            .relay(vec![at.into()], relay::Builder::new().start().unwrap())
             .start()
             .unwrap();
         println!("listening on {}", handle.local_addr());

@@ -43,9 +43,9 @@ pub(crate) fn now() -> u64 {
     WallClock::system().seconds()
 }
 
-/// A listener on loopback, at a port that is free.
-pub(crate) fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
+/// On loopback, at a port that is free.
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 impl Stand {
@@ -59,7 +59,7 @@ impl Stand {
         let told = Arc::clone(&time);
         let clock = WallClock::by(move || told.load(Ordering::Relaxed));
         let builder = Builder::new(Directory::default())
-            .listen(listener())
+            .listen(TcpListener::bind(loopback()).unwrap())
             .authority(authority.clone())
             .wall_clock(clock);
         Self { handle: but(builder).start().unwrap(), authority, time }
