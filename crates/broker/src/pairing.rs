@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use simopen_protocol::control::Proxy;
+use simopen_protocol::control::{KeyFingerprint, Proxy};
 use simopen_protocol::identity::{DeviceName, SessionId, UserId};
 
 /// Something for the relay. May grow.
@@ -15,6 +15,14 @@ pub enum PairingOrder {
     Open(Proxy),
     /// The pair is to end, whether its two sides have come or not. Not answered.
     End(SessionId),
+    /// A relay was revoked: whoever shows this key is to be left, and its pairs end with it. Answered
+    /// by [`crate::Broker::handle_relay_left`] where it was the one that has them.
+    Leave {
+        /// What it shows.
+        relay: KeyFingerprint,
+        /// All pairs that may stand, which it may be told to end before.
+        pairs: Vec<SessionId>,
+    },
 }
 
 /// One side of a pair.
@@ -95,6 +103,10 @@ impl Pairings {
             }
         };
         pairs.filter_map(|(session, pair)| Some((session, other(&pair.sides)?))).collect()
+    }
+
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.pairs.keys().copied()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -15,7 +15,7 @@ use crate::admin::{
 };
 use crate::config::Rendezvous;
 use crate::deadline::{Due, Key};
-use crate::directory::{Change, Invitation, Invited, RELAY, SecretHash, Standing};
+use crate::directory::{Change, Device, Invitation, Invited, RELAY, SecretHash, Standing};
 use crate::pairing::PairingOrder;
 
 /// How long a relay may take to answer an operator's request.
@@ -52,7 +52,7 @@ impl Broker {
             AdminRequest::Devices(user) => {
                 let is_meant = |owner: &UserId| user.as_ref().is_none_or(|user| user == owner);
                 let devices = self.directory.devices().filter(|device| is_meant(&device.user));
-                let devices = devices.cloned().collect();
+                let devices = devices.cloned().map(|device| self.as_barred(device)).collect();
                 self.answer(id, AdminReply::Devices(devices));
             }
             AdminRequest::Peers => self.answer(id, AdminReply::Peers(self.peer_entries(now))),
@@ -68,6 +68,14 @@ impl Broker {
                 self.answer(id, AdminReply::Stats(self.stats.clone(), self.gauges()));
             }
         }
+    }
+
+    /// Whoever is being revoked is so at once.
+    fn as_barred(&self, mut device: Device) -> Device {
+        if self.is_barred(&device.user, Some(&device.name)) {
+            device.standing = Standing::Revoked;
+        }
+        device
     }
 
     fn answer(&mut self, id: AdminId, reply: AdminReply) {

@@ -9,9 +9,9 @@ use simopen_protocol::identity::{CommunityName, DeviceName, PeerId, UserId};
 
 use super::Broker;
 use crate::admin::AdminRequest;
-use crate::directory::Change;
+use crate::directory::{Change, Device, DeviceKind};
 use crate::event::What;
-use crate::pairing::PairingOrder;
+use crate::pairing::{PairingOrder, Pairings};
 use crate::session::{MeetingState, Session};
 
 impl Broker {
@@ -57,7 +57,24 @@ impl Broker {
         for peer in peers {
             self.dismiss(peer, Cause::Revoked, now);
         }
+        self.leave_relays(user, device);
         self.event(now, What::Revoked { user: user.clone(), device: device.cloned() });
+    }
+
+    /// Where relays are revoked, the broker does not speak with them any more.
+    fn leave_relays(&mut self, user: &UserId, device: Option<&DeviceName>) {
+        let is_meant = |known: &&Device| {
+            known.kind == DeviceKind::Relay && device.is_none_or(|name| *name == known.name)
+        };
+        for relay in self.directory.devices_of(user).filter(is_meant) {
+            let (relay, pairs) = (relay.fingerprint(), self.pairings.sessions().collect());
+            self.orders.push_back(PairingOrder::Leave { relay, pairs });
+        }
+    }
+
+    /// The relay that was revoked has all the pairs, and nobody speaks with it any more.
+    pub fn handle_relay_left(&mut self, _now: Timestamp) {
+        self.pairings = Pairings::default();
     }
 
     /// The pair ends at the relay.

@@ -1,15 +1,18 @@
 //! Sessions by a relay: who is told of the values, when, and when the pair ends.
 
 use simopen_broker::consent::SESSION_LIFETIME;
+use simopen_broker::directory::Standing;
 use simopen_broker::{AdminError, AdminReply, AdminRequest, LinkId, PairingOrder, Rendezvous};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Accepted, Connect, Destination, Meeting, OutcomeState, Proxy, Reply, TransactionId,
+    Accepted, Action, Connect, Destination, Join, KeyFingerprint, Meeting, OutcomeState, Proxy,
+    Reply, TransactionId,
 };
 use simopen_protocol::identity::SessionId;
 use simopen_protocol::technique::{Carriage, Technique};
 
-use crate::desk::{Desk, Member, accepted, ms, user, word};
+use crate::desk::{Desk, Member, Store, accepted, ms, user, word};
+use crate::entering::{device, key};
 
 const RELAY: Technique = Technique::Relay(Carriage::Any);
 
@@ -133,6 +136,52 @@ fn a_pair_that_stands_outlives_its_session_and_its_links() {
 }
 
 #[test]
+fn a_relay_that_is_revoked_is_left_with_all_pairs() {
+    let mut desk = desk();
+    let relay = joined(&mut desk, "two", 8);
+    let other = joined(&mut desk, "one", 7);
+    let [alice, bob] = two(&mut desk);
+    let (session, _) = standing(&mut desk, [&alice, &bob]);
+    let named =
+        |user, name: &str| AdminRequest::RevokeDevice { user, device: name.parse().unwrap() };
+    desk.store = Store::Waits;
+    assert_eq!(desk.try_admin(named(user("relay"), "two")), None, "not acknowledged");
+    assert_eq!(desk.orders, [PairingOrder::Leave { relay, pairs: vec![session] }]);
+    assert_eq!(standings(&mut desk), [(other, Standing::Good), (relay, Standing::Revoked)]);
+    desk.settle(Store::Keeps);
+    assert_eq!(standings(&mut desk), [(other, Standing::Good), (relay, Standing::Revoked)]);
+    // It may be that the pairs are at the other one.
+    assert_eq!(desk.broker.gauges().pairings, 1);
+    desk.broker.handle_relay_left(desk.now);
+    assert_eq!(desk.broker.gauges().pairings, 0);
+    // The control: a device of a user is no relay.
+    desk.orders.clear();
+    desk.store = Store::Keeps;
+    device(&mut desk, "bob", "laptop", 1);
+    desk.admin(named(user("bob"), "laptop")).unwrap();
+    assert_eq!(desk.orders, []);
+}
+
+/// A relay that has joined, by what it shows.
+fn joined(desk: &mut Desk, name: &str, number: u8) -> KeyFingerprint {
+    let invited = desk.admin(AdminRequest::InviteRelay { lifetime: ms(1000) });
+    let Ok(AdminReply::Invited { secret, .. }) = invited else { panic!("{invited:?}") };
+    let link = desk.link_from("198.51.100.9:1".parse().unwrap());
+    let join = Join { device: name.parse().unwrap(), secret, key: key(number) };
+    desk.ask_patiently(link, Action::Join(join)).unwrap();
+    desk.close(link);
+    key(number).fingerprint()
+}
+
+/// Of all relays, as an operator is told.
+fn standings(desk: &mut Desk) -> Vec<(KeyFingerprint, Standing)> {
+    let told = desk.admin(AdminRequest::Devices(Some(user("relay"))));
+    let Ok(AdminReply::Devices(mut devices)) = told else { panic!("{told:?}") };
+    devices.sort_by_key(|device| device.name.clone());
+    devices.iter().map(|device| (device.fingerprint(), device.standing)).collect()
+}
+
+#[test]
 fn a_session_that_fails_ends_its_pair() {
     let mut desk = desk();
     let [alice, bob] = two(&mut desk);
@@ -174,11 +223,11 @@ fn the_oldest_pairs_are_forgotten_where_nobody_tells_that_they_ended() {
 fn only_a_device_of_that_name_is_asked_and_none_that_is_not_reachable() {
     let mut desk = desk();
     let [alice, bob] = two(&mut desk);
-    let laptop = crate::entering::device(&mut desk, "bob", "laptop", 1);
+    let laptop = device(&mut desk, "bob", "laptop", 1);
     let mut connect = |device: &str| {
         let device = Some(device.parse().unwrap());
         let connect = Connect { to: user("bob"), device, technique: RELAY, port: 0, syn: None };
-        desk.ask(alice.link, simopen_protocol::control::Action::Connect(connect))
+        desk.ask(alice.link, Action::Connect(connect))
     };
     assert_eq!(word(connect("phone").unwrap()), "unknown-peer");
     assert_eq!(connect("laptop"), None);

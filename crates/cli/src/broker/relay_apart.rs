@@ -29,11 +29,11 @@ pub(super) fn relay_apart(
     builder.pairings(addresses, Box::new(remote), answers)
 }
 
-async fn dial(dialler: Dialler, desk: Later) -> io::Result<TlsStream<TcpStream>> {
+async fn dial(dialler: Dialler, desk: Later) -> io::Result<(TlsStream<TcpStream>, KeyFingerprint)> {
     let (stream, key) = dialler.dial().await?;
     let desk = desk.get().ok_or(io::ErrorKind::NotConnected)?;
     if is_good(desk, key).await {
-        return Ok(stream);
+        return Ok((stream, key));
     }
     Err(io::Error::other("who answers there is no relay of this broker, or was revoked"))
 }

@@ -47,6 +47,38 @@ fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
     assert_eq!(relay.end(), Some(0));
 }
 
+#[test]
+fn a_relay_that_is_revoked_is_left_at_once() {
+    let scratch = Scratch::new();
+    let first = Running::start(&scratch, &["--no-invitation"]);
+    let line = first.told(&["relay-invite"])["invited"]["line"].as_str().unwrap().to_owned();
+    let relay = Running::service("relay", &scratch, &["--control", "127.0.0.1:0"], |command| {
+        command.env("SIMOPEN_RELAY_INVITATION", &line);
+    });
+    let devices = first.told(&["devices"]);
+    let name = devices["devices"][0]["device"].as_str().expect("a name").to_owned();
+    assert_eq!(first.end(), Some(0));
+    let (at, peers) = (relay.endpoint("control"), relay.endpoint("listen"));
+    let config = format!(
+        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{at}\"\naddresses = [\"{peers}\"]\n"
+    );
+    let config = scratch.file("apart.toml", &config);
+    let broker =
+        Running::start(&scratch, &["--no-invitation", "--config", config.to_str().unwrap()]);
+    // The control: they speak with each other, and the broker does not lose it by itself.
+    meet(&broker, peers);
+    meet(&broker, peers);
+    let revoked = broker.admin(&["revoke", &format!("relay/{name}")]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    // Longer than the broker waits before it dials a relay again that it has lost.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(1) {
+        let output = broker.admin(&["rendezvous", "--json"]);
+        assert!(text(&output.stderr).contains("no relay"), "{output:?}");
+    }
+    assert_eq!(relay.end(), Some(0));
+}
+
 /// Two programs that know nothing of simopen meet at the relay, talk, and part.
 fn meet(broker: &Running, peers: SocketAddr) {
     let (one, mut other) = joined(broker, peers);

@@ -193,6 +193,7 @@ impl Actor {
             PairingAnswer::Opened(session) => self.machine.handle_pairing_opened(session, now),
             PairingAnswer::Failed(session) => self.machine.handle_pairing_failed(session, now),
             PairingAnswer::Ended(session) => self.machine.handle_pairing_ended(session, now),
+            PairingAnswer::Left => self.machine.handle_relay_left(now),
         }
     }
 

@@ -24,6 +24,8 @@ pub enum PairingAnswer {
     Failed(SessionId),
     /// The pair is no more.
     Ended(SessionId),
+    /// The relay that has the pairs was revoked, and is not spoken with any more.
+    Left,
 }
 
 /// The relay of this process.

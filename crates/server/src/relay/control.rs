@@ -12,7 +12,7 @@ use std::time::Duration;
 use simopen_broker::PairingOrder;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
-    Action, ErrorName, Message, Reply, Request, Response, TransactionId,
+    Action, ErrorName, KeyFingerprint, Message, Reply, Request, Response, TransactionId,
 };
 use simopen_protocol::frame::{self, Decoder};
 use simopen_protocol::identity::SessionId;
@@ -30,6 +30,9 @@ const ALIVE: Duration = Duration::from_secs(10);
 
 /// How long anything may take that one end waits for: a dial, an answer, a write.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a relay that was revoked may take to end its pairs before it is left.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// Bytes that wait for a relay that is slow to read; beyond, orders wait.
 const UNWRITTEN: usize = 64 * 1024;
@@ -84,11 +87,11 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Dials by that function, and gives what [`crate::broker::Builder::pairings`] takes.
+    /// Dials by that function, which tells by which key the relay has shown who it is, and gives what [`crate::broker::Builder::pairings`] takes.
     pub fn start<D, F, S>(dial: D) -> (Self, UnboundedReceiver<PairingAnswer>)
     where
         D: FnMut() -> F + Send + 'static,
-        F: Future<Output = io::Result<S>> + Send + 'static,
+        F: Future<Output = io::Result<(S, KeyFingerprint)>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let orders = Arc::new(Orders::default());
@@ -143,6 +146,8 @@ enum Question {
 enum Lost {
     /// It broke, or the relay does not answer.
     Broke(io::Error),
+    /// The relay was revoked.
+    Revoked,
     /// The broker has ended.
     BrokerEnded,
 }
@@ -157,7 +162,7 @@ impl Task {
     async fn run<D, F, S>(mut self, mut dial: D)
     where
         D: FnMut() -> F,
-        F: Future<Output = io::Result<S>>,
+        F: Future<Output = io::Result<(S, KeyFingerprint)>>,
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let [shortest, longest] = PAUSES;
@@ -168,10 +173,10 @@ impl Task {
                 () = self.refuse_all() => return,
             };
             let lost = match dialled {
-                Ok(stream) => {
+                Ok((stream, key)) => {
                     info!("linked to the relay");
                     pause = shortest;
-                    self.link(stream).await
+                    self.link(Wire::new(stream), key).await
                 }
                 Err(error) => Lost::Broke(error),
             };
@@ -179,6 +184,11 @@ impl Task {
             match lost {
                 Lost::BrokerEnded => return,
                 Lost::Broke(error) => warn!(%error, "no link to the relay, trying again"),
+                Lost::Revoked => {
+                    warn!("the relay was revoked, and is left");
+                    self.orders.forget_endings();
+                    self.answer(PairingAnswer::Left);
+                }
             }
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(longest),
@@ -206,30 +216,34 @@ impl Task {
     }
 
     /// Reads and writes at the same time, so that neither waits for the other.
-    async fn link<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Lost {
-        let Wire { mut reading, mut writing } = Wire::new(stream);
+    async fn link<S>(&mut self, mut wire: Wire<S>, key: KeyFingerprint) -> Lost
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let Wire { reading, writing } = &mut wire;
             let oldest = self.asked.values().map(|asked| asked.until).next();
+            let has_room = writing.has_room();
             let done = tokio::select! {
-                message = reading.receive() => message.map(|message| {
-                    if let Message::Response(response) = message {
-                        self.answered(response.head.id(), response.result.is_ok());
-                    }
-                }),
+                message = reading.receive() => message.map(|message| self.heard(message)),
                 written = writing.write(), if writing.has_any() => written,
-                order = self.orders.next(), if writing.has_room() => match order {
+                order = self.orders.next(has_room) => match order {
                     Order::Open(proxy) => {
                         let id = self.ask(Question::Open(proxy.session));
                         writing.add(&request(id, Action::Proxy(proxy)));
                         Ok(())
                     }
                     Order::End(session) => {
-                        let id = self.ask(Question::End(session));
-                        writing.add(&request(id, Action::ProxyEnd(session)));
+                        self.say_end(writing, session);
                         Ok(())
                     }
+                    Order::Leave(relay, pairs) if relay == key => {
+                        self.part(wire, pairs).await;
+                        return Lost::Revoked;
+                    }
+                    Order::Leave(..) => Ok(()),
                     Order::Over => {
                         // Whether the relay hears it or not, the broker goes.
                         let _ = timeout(ANSWER, writing.write()).await;
@@ -246,6 +260,39 @@ impl Task {
             if let Err(error) = done {
                 return error.into();
             }
+        }
+    }
+
+    /// A relay that was revoked may be honest all the same, and end its pairs.
+    async fn part<S>(&mut self, Wire { mut reading, mut writing }: Wire<S>, pairs: Vec<SessionId>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.unlinked();
+        for session in pairs {
+            self.say_end(&mut writing, session);
+        }
+        let parting = async {
+            while !self.asked.is_empty() {
+                tokio::select! {
+                    message = reading.receive() => self.heard(message?),
+                    written = writing.write(), if writing.has_any() => written?,
+                }
+            }
+            Ok::<_, io::Error>(())
+        };
+        // Whatever it does, it is left.
+        let _ = timeout(PARTING, parting).await;
+    }
+
+    fn say_end<S: AsyncWrite>(&mut self, writing: &mut Writing<S>, session: SessionId) {
+        let id = self.ask(Question::End(session));
+        writing.add(&request(id, Action::ProxyEnd(session)));
+    }
+
+    fn heard(&mut self, message: Message) {
+        if let Message::Response(response) = message {
+            self.answered(response.head.id(), response.result.is_ok());
         }
     }
 

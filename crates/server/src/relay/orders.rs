@@ -1,10 +1,10 @@
 //! A broker's orders on their way to a relay that runs apart.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use simopen_broker::PairingOrder;
-use simopen_protocol::control::Proxy;
+use simopen_protocol::control::{KeyFingerprint, Proxy};
 use simopen_protocol::identity::SessionId;
 use tokio::sync::Notify;
 
@@ -23,6 +23,8 @@ pub(super) struct Orders {
 struct Waiting {
     openings: VecDeque<Proxy>,
     endings: BTreeSet<SessionId>,
+    /// Relays that were revoked since the last link, and the pairs that stood then.
+    left: BTreeMap<KeyFingerprint, Vec<SessionId>>,
     is_over: bool,
 }
 
@@ -31,6 +33,7 @@ struct Waiting {
 pub(super) enum Order {
     Open(Proxy),
     End(SessionId),
+    Leave(KeyFingerprint, Vec<SessionId>),
     /// The broker has ended, and this was all.
     Over,
 }
@@ -48,6 +51,8 @@ impl Orders {
             // It overtakes others, but not the opening of its own pair: that one is called off.
             waiting.openings.retain(|proxy| proxy.session != session);
             waiting.endings.insert(session);
+        } else if let PairingOrder::Leave { relay, pairs } = order {
+            waiting.left.insert(relay, pairs);
         }
         drop(waiting);
         self.arrived.notify_one();
@@ -65,10 +70,21 @@ impl Orders {
         self.waiting().endings.extend(endings);
     }
 
-    /// The next one, ends first. May be dropped and called again, as [`Orders::opening`]; by one
-    /// task only.
-    pub(super) async fn next(&self) -> Order {
+    /// The relay that had the pairs is left: nobody has to hear of their ends.
+    pub(super) fn forget_endings(&self) {
+        self.waiting().endings.clear();
+    }
+
+    /// The next one: revoked relays first, then ends. Without room only revoked relays. May be
+    /// dropped and called again, as [`Orders::opening`]; by one task only.
+    pub(super) async fn next(&self, has_room: bool) -> Order {
         self.first(|waiting| {
+            if let Some((relay, pairs)) = waiting.left.pop_first() {
+                return Some(Order::Leave(relay, pairs));
+            }
+            if !has_room {
+                return None;
+            }
             let end = waiting.endings.pop_first().map(Order::End);
             end.or_else(|| waiting.openings.pop_front().map(Order::Open))
         })
@@ -80,7 +96,7 @@ impl Orders {
     pub(super) async fn opening(&self) -> Option<SessionId> {
         match self.first(|waiting| waiting.openings.pop_front().map(Order::Open)).await {
             Order::Open(proxy) => Some(proxy.session),
-            Order::End(_) | Order::Over => None,
+            Order::End(_) | Order::Leave(..) | Order::Over => None,
         }
     }
 

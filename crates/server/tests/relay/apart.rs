@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use simopen_broker::PairingOrder;
 use simopen_peer::carriage::{Carriage, Way};
-use simopen_protocol::control::Proxy;
+use simopen_protocol::control::{KeyFingerprint, Proxy};
 use simopen_protocol::identity::SessionId;
 use simopen_server::broker::{PairingAnswer, Pairings};
 use simopen_server::relay::control::{Remote, serve};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -17,11 +17,14 @@ use crate::support::{PATIENCE, Place, converse, ends_without_a_byte, tokens};
 /// The other ends of the streams that a broker dials.
 type Dialled = mpsc::UnboundedReceiver<DuplexStream>;
 
+/// What every relay here shows.
+const KEY: KeyFingerprint = KeyFingerprint([7; 32]);
+
 fn broker() -> (Remote, mpsc::UnboundedReceiver<PairingAnswer>, Dialled) {
     let (dialled, streams) = mpsc::unbounded_channel();
     let (remote, answers) = Remote::start(move || {
         let (near, far) = duplex(4096);
-        let sent = dialled.send(far).map(|()| near);
+        let sent = dialled.send(far).map(|()| (near, KEY));
         async move { sent.map_err(std::io::Error::other) }
     });
     (remote, answers, streams)
@@ -144,6 +147,67 @@ async fn a_relay_that_stops_reading_is_left_and_hears_the_end_when_it_is_back() 
     let other = place.meet(&straight, tokens(2)[1], Way::Straight).await.unwrap();
     converse(kept, other).await;
     drop(stuck);
+}
+
+#[tokio::test]
+async fn a_relay_that_is_revoked_ends_its_pairs_and_is_left() {
+    let place = Place::start();
+    let (mut remote, mut answers, mut dialled) = broker();
+    let link = next(&mut dialled).await;
+    let relay = place.relay.clone();
+    let served = tokio::spawn(async move { serve(link, &relay).await });
+    let straight = Carriage::default();
+    let mut sides = Vec::new();
+    for session in [1, 2] {
+        remote.order(PairingOrder::Open(proxy(session)));
+        assert_eq!(next(&mut answers).await, PairingAnswer::Opened(SessionId(session)));
+        for value in tokens(session) {
+            sides.push(place.meet(&straight, value, Way::Straight).await.unwrap());
+        }
+    }
+    for pair in [0, 2] {
+        sides[pair].write_all(b"?").await.unwrap();
+        let heard = timeout(PATIENCE, sides[pair + 1].read_u8()).await.expect("they met");
+        assert_eq!(heard.unwrap(), b'?');
+    }
+
+    // The control: somebody else's revocation touches nothing here.
+    let pairs = vec![SessionId(1)];
+    let other = KeyFingerprint([8; 32]);
+    remote.order(PairingOrder::Leave { relay: other, pairs: pairs.clone() });
+    remote.order(PairingOrder::Open(proxy(3)));
+    assert_eq!(next(&mut answers).await, PairingAnswer::Opened(SessionId(3)));
+    assert_eq!(place.relay.active(), 2);
+
+    remote.order(PairingOrder::Leave { relay: KEY, pairs });
+    remote.order(PairingOrder::Open(proxy(4)));
+    assert_eq!(next(&mut answers).await, PairingAnswer::Left);
+    assert_eq!(next(&mut answers).await, PairingAnswer::Failed(SessionId(4)));
+    timeout(PATIENCE, served).await.expect("the link is cut").unwrap().unwrap_err();
+    let second = sides.split_off(2);
+    for side in sides {
+        ends_without_a_byte(side).await;
+    }
+    // The broker did not know of that one.
+    let [a, b] = <[_; 2]>::try_from(second).unwrap();
+    converse(a, b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_is_revoked_is_left_although_it_does_not_read() {
+    let (mut remote, mut answers, mut dialled) = broker();
+    let mut stuck = next(&mut dialled).await;
+    // More than the link holds, and than the broker keeps for it.
+    for session in 10..2000 {
+        remote.order(PairingOrder::Open(proxy(session)));
+    }
+    let began = Instant::now();
+    // All that can be written is written.
+    timeout(Duration::from_millis(100), std::future::pending::<()>()).await.unwrap_err();
+    remote.order(PairingOrder::Leave { relay: KEY, pairs: vec![SessionId(1)] });
+    while next(&mut answers).await != PairingAnswer::Left {}
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    timeout(PATIENCE, stuck.read_to_end(&mut Vec::new())).await.expect("the link is cut").unwrap();
 }
 
 #[tokio::test]
