@@ -70,6 +70,7 @@ pub(crate) struct HomeArguments {
 pub(crate) struct NetworkArguments {
     /// An HTTP proxy, as http://[USER:PASSWORD@]HOST:PORT, or none; otherwise $HTTPS_PROXY.
     ///
+    /// Everybody on this machine can read a command line: a password belongs into $HTTPS_PROXY.
     /// Where `simopen peer` runs, it reaches brokers and relays as it was told itself.
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,

@@ -40,7 +40,16 @@ pub(crate) fn device(network: &NetworkArguments) -> Result<DeviceConfig> {
 
 /// How this device reaches servers, by flags and environment.
 pub(crate) fn carriage(network: &NetworkArguments) -> Result<Carriage> {
-    carriage_of(network, |name| env::var(name).ok().filter(|value| !value.is_empty()))
+    let carriage =
+        carriage_of(network, |name| env::var(name).ok().filter(|value| !value.is_empty()))?;
+    let has_login = carriage.proxy.as_ref().is_some_and(|proxy| proxy.login.is_some());
+    if has_login && network.proxy.is_some() {
+        eprintln!(
+            "simopen: warning: everybody on this machine can read the password behind --proxy: set \
+             HTTPS_PROXY in the environment instead"
+        );
+    }
+    Ok(carriage)
 }
 
 fn carriage_of(

@@ -10,7 +10,7 @@ use simopen_protocol::control::ErrorName;
 use simopen_traversal::{Failure, Side};
 use thiserror::Error;
 
-use crate::carriage::CarriageError;
+use crate::carriage::{CarriageError, ProxyWords};
 use crate::tls::CredentialsError;
 
 /// What keeps a peer from logging in.
@@ -86,6 +86,14 @@ pub enum ConnectError {
     /// The attempt was made and failed.
     #[error("{}", in_words(.0))]
     Failed(Failure),
+    /// The same, where the proxy on this side's way to the relay refused.
+    #[error("the HTTP proxy {words}")]
+    ProxyRefused {
+        /// The attempt's failure.
+        failure: Failure,
+        /// What the proxy said.
+        words: ProxyWords,
+    },
     /// A system call failed on this side.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -102,7 +110,7 @@ impl ConnectError {
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Failed(failure) => Some(failure),
+            Self::Failed(failure) | Self::ProxyRefused { failure, .. } => Some(failure),
             Self::Device(_) | Self::LinkLost | Self::BehindProxy => None,
         }
     }

@@ -6,7 +6,22 @@ use simopen_traversal::DialOutcome;
 use simopen_traversal::consent::TargetConsent;
 use tracing::warn;
 
-use crate::carriage::{Carriage, CarriageError, Carried, Errand};
+use crate::carriage::{Carriage, CarriageError, Carried, Errand, ProxyWords};
+
+/// Why a relay could not be reached.
+#[derive(Debug)]
+pub(crate) struct Unmet {
+    /// In the attempt's terms.
+    pub(crate) outcome: DialOutcome,
+    /// What the proxy on the way said, where it refused.
+    pub(crate) words: Option<ProxyWords>,
+}
+
+impl Unmet {
+    pub(crate) const fn by(outcome: DialOutcome) -> Self {
+        Self { outcome, words: None }
+    }
+}
 
 /// Goes to the relay and presents the value there. Its addresses are tried in their order.
 ///
@@ -18,9 +33,9 @@ pub(crate) async fn meet(
     carriage: Carriage,
     way: technique::Carriage,
     consent: TargetConsent,
-) -> Result<Carried, DialOutcome> {
+) -> Result<Carried, Unmet> {
     let errand = Errand::Meet(meeting.value);
-    let mut last = DialOutcome::RelayUnreachable;
+    let mut last = Unmet::by(DialOutcome::RelayUnreachable);
     for relay in &meeting.relay {
         let may_dial = |endpoint| {
             let allowed = consent.allow_relay(endpoint);
@@ -33,23 +48,27 @@ pub(crate) async fn meet(
             Ok(stream) => return Ok(stream),
             Err(error) => {
                 warn!(%relay, %error, "the relay could not be reached");
-                last = outcome(&error);
+                last = error.into();
             }
         }
     }
     Err(last)
 }
 
-const fn outcome(error: &CarriageError) -> DialOutcome {
-    match error {
-        CarriageError::ProxyRefused(_) => DialOutcome::ProxyRefused,
-        CarriageError::Entropy(_) => DialOutcome::LocalError,
-        CarriageError::Unreachable { .. }
-        | CarriageError::NoAddress(_)
-        | CarriageError::NoProxy
-        | CarriageError::NotTaken
-        | CarriageError::TimedOut(_)
-        | CarriageError::Http(_)
-        | CarriageError::Broken(_) => DialOutcome::RelayUnreachable,
+impl From<CarriageError> for Unmet {
+    fn from(error: CarriageError) -> Self {
+        match error {
+            CarriageError::ProxyRefused(words) => {
+                Self { outcome: DialOutcome::ProxyRefused, words: Some(words) }
+            }
+            CarriageError::Entropy(_) => Self::by(DialOutcome::LocalError),
+            CarriageError::Unreachable { .. }
+            | CarriageError::NoAddress(_)
+            | CarriageError::NoProxy
+            | CarriageError::NotTaken
+            | CarriageError::TimedOut(_)
+            | CarriageError::Http(_)
+            | CarriageError::Broken(_) => Self::by(DialOutcome::RelayUnreachable),
+        }
     }
 }

@@ -15,19 +15,21 @@ use simopen_device::swallow::SwallowingPort;
 use simopen_packet::{MAX_SYN_LEN, Syn, SynAck, Timestamp, Ttl};
 use simopen_protocol::control::Action;
 use simopen_protocol::identity::DeviceName;
-use simopen_traversal::{Attempt, AttemptOutcome, Command, DialOutcome, FromBroker, Handshake};
+use simopen_traversal::{
+    Attempt, AttemptOutcome, Command, DialOutcome, Failure, FromBroker, Handshake, Side,
+};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use crate::carriage::Carried;
+use crate::carriage::{Carried, ProxyWords};
 use crate::config::{IcmpShield, PeerConfig, SynCaptureWay};
 use crate::error::ConnectError;
 use crate::greet::greet;
 use crate::link::Link;
 use crate::listen::Listening;
-use crate::meet::meet;
+use crate::meet::{Unmet, meet};
 use crate::peer::{Connection, Introduction, Observation, Route};
 use crate::ports::{Port, sleep_until};
 
@@ -62,7 +64,7 @@ pub(crate) async fn drive(
         world.drain(&mut attempt).await;
         match attempt.outcome() {
             Some(AttemptOutcome::Confirmed) => return world.connection(&attempt),
-            Some(AttemptOutcome::Failed(failure)) => return Err(ConnectError::Failed(failure)),
+            Some(AttemptOutcome::Failed(failure)) => return Err(world.error(failure)),
             None => {}
         }
         let happened = world.wait(&attempt).await;
@@ -76,7 +78,7 @@ enum Happened {
     LinkLost,
     Packet(Direction, Vec<u8>),
     Dialled(DialOutcome),
-    Met(Result<Carried, DialOutcome>),
+    Met(Result<Carried, Unmet>),
     Greeted(Greeting),
     Accepted(Timestamp, Carried),
     TimeOut,
@@ -90,7 +92,9 @@ struct World {
     dialling: Option<TcpStream>,
     punching: Option<TcpStream>,
     listening: Option<Listening>,
-    meeting: Option<JoinHandle<Result<Carried, DialOutcome>>>,
+    meeting: Option<JoinHandle<Result<Carried, Unmet>>>,
+    /// What the proxy on the way to the relay said.
+    refused: Option<ProxyWords>,
     swallower: Option<SwallowingPort>,
     established: Option<Carried>,
     greeting: Option<JoinHandle<io::Result<Option<Carried>>>>,
@@ -108,6 +112,7 @@ impl World {
             punching: None,
             listening: None,
             meeting: None,
+            refused: None,
             swallower: None,
             established: None,
             greeting: None,
@@ -324,7 +329,10 @@ impl World {
                 self.meeting = None;
                 match met {
                     Ok(stream) => self.established = Some(stream),
-                    Err(outcome) => attempt.handle_outcome(outcome, now),
+                    Err(unmet) => {
+                        self.refused = unmet.words;
+                        attempt.handle_outcome(unmet.outcome, now);
+                    }
                 }
             }
             Happened::Accepted(since, stream) => {
@@ -345,6 +353,14 @@ impl World {
                 }
             }
             Happened::TimeOut => attempt.handle_timeout(now),
+        }
+    }
+
+    /// A failure, with the proxy's own words where it is of its making.
+    fn error(self, failure: Failure) -> ConnectError {
+        match self.refused.filter(|_| failure.seen_by == Side::Own) {
+            Some(words) => ConnectError::ProxyRefused { failure, words },
+            None => ConnectError::Failed(failure),
         }
     }
 
@@ -471,11 +487,9 @@ fn keep_going(mut capture: CaptureStream) -> JoinHandle<()> {
     tokio::spawn(async move { while capture.next().await.is_ok() {} })
 }
 
-async fn met(
-    meeting: &mut Option<JoinHandle<Result<Carried, DialOutcome>>>,
-) -> Result<Carried, DialOutcome> {
+async fn met(meeting: &mut Option<JoinHandle<Result<Carried, Unmet>>>) -> Result<Carried, Unmet> {
     match meeting {
-        Some(task) => task.await.unwrap_or(Err(DialOutcome::LocalError)),
+        Some(task) => task.await.unwrap_or(Err(Unmet::by(DialOutcome::LocalError))),
         None => std::future::pending().await,
     }
 }

@@ -10,5 +10,6 @@ mod notes;
 mod program;
 mod proxies;
 mod python;
+mod squid;
 mod ssh;
 mod streams;

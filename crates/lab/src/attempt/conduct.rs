@@ -126,7 +126,7 @@ async fn attempt(
     let (dialled, peer_a) = dial.join().await?;
     let (answered, incoming) = match &dialled {
         // A responder that was never asked has nothing to say.
-        Err(ConnectError::Failed(failure)) if failure.syns == 0 => {
+        Err(error) if error.failure().is_some_and(|failure| failure.syns == 0) => {
             match timeout(Duration::from_secs(1), answer.join()).await {
                 Ok(answered) => {
                     answered.map(|(connection, incoming)| (connection, Some(incoming)))?

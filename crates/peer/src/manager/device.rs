@@ -18,6 +18,7 @@ use super::services::{Listener, Services};
 use super::site::{NO_SERVICE, SETTLING, Site, peer_of};
 use super::words::{ConnectOrder, Deed, Refusal, Route, Status, Tried};
 use crate::carriage::Carriage;
+use crate::error::ConnectError;
 use crate::home::{Entry, Event, Home, HomeError, Membership};
 use crate::peer::{LinkError, Step, Whom};
 use crate::peer_link::{Channel, OpenError, PeerLink};
@@ -190,15 +191,13 @@ impl Device {
         let whom = Whom { user: name.user.clone(), device: name.device.clone() };
         let mut way = Way::default();
         let since = Instant::now();
-        let linked = self.link(site, &whom, &mut way).await;
-        let link = linked.map_err(|error| in_words(&error, name, way.tried.clone()))?;
+        let link = self.link(site, name, &whom, &mut way).await?;
         let opened = link.open(service).await;
         let (link, opened) = match opened {
             // One that just went away is still among those that stand.
             Err(OpenError::LinkClosed) if way.is_reused => {
                 way = Way::default();
-                let linked = self.link(site, &whom, &mut way).await;
-                let link = linked.map_err(|error| in_words(&error, name, way.tried.clone()))?;
+                let link = self.link(site, name, &whom, &mut way).await?;
                 let opened = link.open(service).await;
                 (link, opened)
             }
@@ -229,10 +228,23 @@ impl Device {
         Ok((route, channel))
     }
 
-    async fn link(&self, site: &Site, whom: &Whom, way: &mut Way) -> Result<PeerLink, LinkError> {
+    async fn link(
+        &self,
+        site: &Site,
+        name: &PeerName,
+        whom: &Whom,
+        way: &mut Way,
+    ) -> Result<PeerLink, Refusal> {
         // A link that stands is found without the broker.
-        let _ = site.online().await;
-        site.resident.link_to(whom, &mut |step| way.handle(&step)).await
+        let online = site.online().await;
+        let linked = site.resident.link_to(whom, &mut |step| way.handle(&step)).await;
+        linked.map_err(|error| match (online, &error) {
+            // The link to the broker is gone because of this.
+            (Err(offline), LinkError::Connect(ConnectError::LinkLost)) => {
+                Refusal::failed(format!("no connection to {name}: {}", offline.why))
+            }
+            (Ok(()) | Err(_), error) => in_words(error, name, way.tried.clone()),
+        })
     }
 
     /// The one broker that is meant.

@@ -260,7 +260,11 @@ impl LinkError {
                 let hopeless = [Cause::UnknownPeer, Cause::Revoked, Cause::LinkLost];
                 self.cause().is_some_and(|cause| hopeless.contains(&cause))
             }
-            Self::Connect(ConnectError::Device(_) | ConnectError::BehindProxy)
+            Self::Connect(
+                ConnectError::ProxyRefused { .. }
+                | ConnectError::Device(_)
+                | ConnectError::BehindProxy,
+            )
             | Self::NoWay
             | Self::NotAuthentic(_) => false,
         }
