@@ -12,4 +12,5 @@ mod proxies;
 mod python;
 mod squid;
 mod ssh;
+mod starved;
 mod streams;

@@ -147,6 +147,11 @@ impl Running {
         Self { child, input, out, lines, heard: String::new() }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Writes to its standard input, from a thread, because it may read late.
     pub(crate) fn say(&mut self, bytes: &[u8]) {
         let (mut input, bytes) = (self.input.take().unwrap(), bytes.to_vec());

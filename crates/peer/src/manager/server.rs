@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, copy_bidirectional};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,6 +21,9 @@ use super::words::{self, Answer, Incoming, Order, Refusal};
 use crate::home::{Home, HomeError};
 use crate::peer_link::Channel;
 
+/// How long no command is taken after one could not be taken: descriptors come back by themselves,
+/// when a command ends or elsewhere in this process.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Streams of whose end it is still known how they ended.
 const REMEMBERED: usize = 1024;
 
@@ -91,10 +95,8 @@ impl Manager {
                         });
                     }
                     Err(error) => {
-                        // Descriptors are short: some come back when a command ends.
                         debug!(%error, "a command was not taken");
-                        tokio::task::yield_now().await;
-                        commands.join_next().await;
+                        tokio::time::sleep(PAUSE).await;
                     }
                 },
                 Some(_) = commands.join_next() => {}
