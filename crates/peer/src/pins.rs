@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::{DeviceName, UserId};
 
-/// Keeps the keys of the devices that are met at one broker. It is called on a runtime's thread and
-/// should not take long.
+/// Keeps the keys of the devices that are met at one broker. It may wait for the disk: it is
+/// called on a thread where that holds up nothing else.
 pub trait Pins: Send + Sync {
     /// Keeps the key of a device at first contact, and gives the one that is kept now: another one,
     /// where one was kept before.

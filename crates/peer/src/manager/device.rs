@@ -74,7 +74,7 @@ impl Device {
         for site in &self.inner.sites {
             // Why it cannot be reached stands in its status.
             let _ = site.listed().await;
-            brokers.push(site.status());
+            brokers.push(site.status().await);
         }
         Status { manager: self.inner.stays == Reachable::Yes, brokers }
     }
@@ -91,7 +91,7 @@ impl Device {
         let connected = self.connect_at(site, &name, &order.service).await;
         if let Err(refusal) = &connected {
             let event = Event::NotConnected { peer: name.to_string(), why: refusal.why.clone() };
-            self.inner.journal.add(&site.joined.name, event);
+            self.inner.journal.add(&site.joined.name, event).await;
         }
         connected
     }
@@ -113,14 +113,14 @@ impl Device {
         site.listed().await?;
         let action = parsed.action(&site.roster())?;
         if let Action::ShareDrop(share) = &action {
-            site.keep_share(share, false).map_err(Refusal::failed)?;
+            site.keep_share(share, false).await.map_err(Refusal::failed)?;
             if self.inner.stays == Reachable::No {
                 return Ok(None);
             }
         }
         let reply = site.request(action.clone()).await?;
         if let Action::ShareAdd(share) = &action {
-            site.keep_share(share, true).map_err(Refusal::failed)?;
+            site.keep_share(share, true).await.map_err(Refusal::failed)?;
         }
         let note = match reply {
             Reply::NoteKept(note) => Some(note.0),
@@ -132,7 +132,7 @@ impl Device {
             | Reply::Done => None,
         };
         if let Some(event) = event_of(deed, note) {
-            self.inner.journal.add(&site.joined.name, event);
+            self.inner.journal.add(&site.joined.name, event).await;
         }
         Ok(note)
     }
@@ -213,7 +213,7 @@ impl Device {
             technique: technique.clone(),
             milliseconds,
         };
-        self.inner.journal.add(&site.joined.name, event);
+        self.inner.journal.add(&site.joined.name, event).await;
         let route = Route {
             connection: self.next_number(),
             peer,

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use crate::home::{DeviceLog, Entry, Event};
 
@@ -18,8 +19,18 @@ impl Journal {
         Self { log, watcher }
     }
 
-    /// Keeps what happened at a broker.
-    pub(super) fn add(&self, broker: &impl ToString, event: Event) {
+    /// Keeps what happened at a broker. It is in the log when this returns; the runtime's thread
+    /// does not wait for the disk.
+    pub(super) async fn add(&self, broker: &impl ToString, event: Event) {
+        let (journal, broker) = (self.clone(), broker.to_string());
+        let added = tokio::task::spawn_blocking(move || journal.add_here(&broker, event)).await;
+        if let Err(error) = added {
+            warn!(%error, "the device's log was not written");
+        }
+    }
+
+    /// The same, where the thread may wait for the disk.
+    pub(super) fn add_here(&self, broker: &impl ToString, event: Event) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let entry = Entry { at, broker: broker.to_string(), event };
         self.log.keep(&entry);

@@ -160,25 +160,29 @@ impl Site {
     }
 
     /// Announces this share whenever the device is logged in, or does so no longer.
-    pub(super) fn keep_share(&self, share: &ShareId, is_kept: bool) -> Result<(), HomeError> {
-        let name = &self.joined.name;
-        let mut shares: Vec<KeptShare> =
-            self.home.read_json(name, SHARES_FILE)?.unwrap_or_default();
+    pub(super) async fn keep_share(&self, share: &ShareId, is_kept: bool) -> io::Result<()> {
+        let (home, name) = (self.home.clone(), self.joined.name.clone());
         let kept = KeptShare::from(share);
-        shares.retain(|share| *share != kept);
-        if is_kept {
-            shares.push(kept);
-        }
-        self.home.write_json(name, SHARES_FILE, &shares)
+        let keep = move || {
+            let mut shares: Vec<KeptShare> =
+                home.read_json(&name, SHARES_FILE)?.unwrap_or_default();
+            shares.retain(|share| *share != kept);
+            if is_kept {
+                shares.push(kept);
+            }
+            home.write_json(&name, SHARES_FILE, &shares)
+        };
+        beside(keep).await
     }
 
     /// What this device shares while it is logged in to stay: the broker tells others of it.
-    fn own_shares(&self) -> Vec<ShareStatus> {
+    async fn own_shares(&self) -> Vec<ShareStatus> {
         let Some(peer) = self.resident.id().filter(|_| self.stays == Reachable::Yes) else {
             return Vec::new();
         };
+        let (home, name) = (self.home.clone(), self.joined.name.clone());
         let kept: Option<Vec<KeptShare>> =
-            self.home.read_json(&self.joined.name, SHARES_FILE).unwrap_or_default();
+            beside(move || home.read_json(&name, SHARES_FILE)).await.unwrap_or_default();
         let own = |share: KeptShare| ShareStatus {
             share: share.share,
             community: share.community,
@@ -191,7 +195,8 @@ impl Site {
     }
 
     /// What is known of this broker.
-    pub(super) fn status(&self) -> BrokerStatus {
+    pub(super) async fn status(&self) -> BrokerStatus {
+        let own_shares = self.own_shares().await;
         let link = match &*self.resident.standing().borrow() {
             Standing::Online(peer) => LinkStatus::Up { peer: peer.id().0 },
             Standing::Waiting { why, .. } => LinkStatus::Down { why: why.clone() },
@@ -208,11 +213,19 @@ impl Site {
             link,
             communities: roster.community_status(),
             teams: roster.team_status(),
-            shares: self.own_shares().into_iter().chain(roster.share_status()).collect(),
+            shares: own_shares.into_iter().chain(roster.share_status()).collect(),
             notes: roster.note_status(),
             links: self.links.all().iter().map(link_status).collect(),
         }
     }
+}
+
+/// Does what may wait for the disk on a thread that may.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HomeError> + Send + 'static,
+) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 fn link_status(link: &PeerLink) -> PeerLinkStatus {
@@ -260,14 +273,14 @@ struct Reader {
 
 impl Reader {
     async fn read(mut self, mut news: broadcast::Receiver<News>) {
-        self.seen = self.logged_notes();
+        self.seen = self.logged_notes().await;
         let mut standing = self.resident.standing();
         loop {
             tokio::select! {
                 // What was told goes before what became of the link.
                 biased;
                 heard = news.recv() => match heard {
-                    Ok(news) => self.handle(news),
+                    Ok(news) => self.handle(news).await,
                     Err(broadcast::error::RecvError::Lagged(missed)) => {
                         warn!(broker = %self.name, missed, "news were missed");
                     }
@@ -277,56 +290,64 @@ impl Reader {
                     if changed.is_err() {
                         return;
                     }
-                    if let Standing::Waiting { why, .. } = &*standing.borrow_and_update() {
-                        self.log_stay(Event::LinkLost { why: why.clone() });
+                    let waits = match &*standing.borrow_and_update() {
+                        Standing::Waiting { why, .. } => Some(why.clone()),
+                        Standing::Connecting | Standing::Online(_) | Standing::Ended => None,
+                    };
+                    if let Some(why) = waits {
+                        self.log_stay(Event::LinkLost { why }).await;
                     }
                 },
             }
         }
     }
 
-    fn handle(&mut self, news: News) {
+    async fn handle(&mut self, news: News) {
         match news {
             News::Online(peer) => {
                 self.told.send_replace(Roster::default());
-                self.log_stay(Event::LoggedIn { peer: peer.0 });
+                self.log_stay(Event::LoggedIn { peer: peer.0 }).await;
             }
             News::Told(notification) => {
-                self.log_told(&notification);
+                self.log_told(&notification).await;
                 self.told.send_modify(|roster| roster.handle(&notification));
                 if *notification == Notification::Listed {
-                    self.announce_shares();
+                    self.announce_shares().await;
                 }
             }
-            News::Renewed(certificate) => match self.home.renew(&self.name, &certificate.0) {
-                Ok(()) => self.journal.add(&self.name, Event::Renewed),
-                Err(error) => warn!(%error, "the renewed certificate cannot be kept"),
-            },
+            News::Renewed(certificate) => {
+                let (home, name) = (self.home.clone(), self.name.clone());
+                match beside(move || home.renew(&name, &certificate.0)).await {
+                    Ok(()) => self.journal.add(&self.name, Event::Renewed).await,
+                    Err(error) => warn!(%error, "the renewed certificate cannot be kept"),
+                }
+            }
             News::Offline => debug!(broker = %self.name, "the link is gone"),
         }
     }
 
     /// Logs what is of interest where a device stays logged in, and noise where a command does not.
-    fn log_stay(&self, event: Event) {
+    async fn log_stay(&self, event: Event) {
         if self.stays == Reachable::Yes {
-            self.journal.add(&self.name, event);
+            self.journal.add(&self.name, event).await;
         }
     }
 
-    fn log_told(&mut self, notification: &Notification) {
+    async fn log_told(&mut self, notification: &Notification) {
         match notification {
             Notification::Note(note) if self.seen.insert(note.id) => {
                 self.log_stay(Event::NoteReceived {
                     note: note.id.0,
                     from: note.from.to_string(),
                     subject: note.subject.clone(),
-                });
+                })
+                .await;
             }
             Notification::DropNote(note) if self.seen.remove(note) => {
-                self.log_stay(Event::NoteDeleted { note: note.0 });
+                self.log_stay(Event::NoteDeleted { note: note.0 }).await;
             }
             Notification::Revoked { user, .. } => {
-                self.log_stay(Event::Revoked { peer: user.to_string() });
+                self.log_stay(Event::Revoked { peer: user.to_string() }).await;
             }
             Notification::Note(_)
             | Notification::DropNote(_)
@@ -347,8 +368,9 @@ impl Reader {
     }
 
     /// The broker tells all notes at each login; the log has each once.
-    fn logged_notes(&self) -> BTreeSet<NoteId> {
-        let entries = self.home.log().entries().unwrap_or_default();
+    async fn logged_notes(&self) -> BTreeSet<NoteId> {
+        let log = self.home.log();
+        let entries = beside(move || log.entries()).await.unwrap_or_default();
         let name = self.name.to_string();
         let of_notes = entries.into_iter().filter(|entry| entry.broker == name);
         of_notes
@@ -360,11 +382,13 @@ impl Reader {
     }
 
     /// A share lasts as long as its peer is logged in; so it is announced at each login.
-    fn announce_shares(&self) {
+    async fn announce_shares(&self) {
         if self.stays == Reachable::No {
             return;
         }
-        let shares: Vec<KeptShare> = match self.home.read_json(&self.name, SHARES_FILE) {
+        let (home, name) = (self.home.clone(), self.name.clone());
+        let read = beside(move || home.read_json::<Vec<KeptShare>>(&name, SHARES_FILE)).await;
+        let shares = match read {
             Ok(shares) => shares.unwrap_or_default(),
             Err(error) => {
                 warn!(%error, "what this device shares cannot be read");
@@ -398,7 +422,7 @@ impl Pins for SitePins {
         }
         let kept = pins.keep(user, device, key).map_err(io::Error::other)?;
         let key = kept.fingerprint().to_string();
-        self.journal.add(&self.name, Event::Pinned { peer: format!("{user}/{device}"), key });
+        self.journal.add_here(&self.name, Event::Pinned { peer: format!("{user}/{device}"), key });
         Ok(kept)
     }
 
@@ -410,7 +434,7 @@ impl Pins for SitePins {
             peer: format!("{user}/{device}"),
             key: key.fingerprint().to_string(),
         };
-        self.journal.add(&self.name, event);
+        self.journal.add_here(&self.name, event);
     }
 }
 
@@ -428,13 +452,13 @@ impl Door {
             let door = Arc::clone(&door);
             tokio::spawn(async move {
                 while let Some(offered) = link.accept().await {
-                    door.hand_over(&link, offered);
+                    door.hand_over(&link, offered).await;
                 }
             });
         }
     }
 
-    fn hand_over(&self, link: &PeerLink, offered: crate::peer_link::Offered) {
+    async fn hand_over(&self, link: &PeerLink, offered: crate::peer_link::Offered) {
         let (peer, service) = (peer_of(link), offered.service().to_owned());
         if service == SETTLING {
             offered.refuse(NO_SERVICE);
@@ -447,10 +471,10 @@ impl Door {
             offered,
         };
         match self.services.hand_over(arrival) {
-            Ok(()) => self.journal.add(&self.broker, Event::Accepted { peer, service }),
+            Ok(()) => self.journal.add(&self.broker, Event::Accepted { peer, service }).await,
             Err(arrival) => {
                 arrival.offered.refuse(NO_SERVICE);
-                self.journal.add(&self.broker, Event::Declined { peer, service });
+                self.journal.add(&self.broker, Event::Declined { peer, service }).await;
             }
         }
     }

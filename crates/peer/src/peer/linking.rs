@@ -1,6 +1,7 @@
 //! From an opened connection to an encrypted link, by one way after the other.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use simopen_device::DeviceError;
@@ -9,7 +10,7 @@ use simopen_device::filter::{Scope, Selection};
 use simopen_device::handover;
 use simopen_device::raw::RawSender;
 use simopen_protocol::cause::Cause;
-use simopen_protocol::control::{ConnectionRequest, KeyFingerprint};
+use simopen_protocol::control::{ConnectionRequest, KeyFingerprint, PublicKey};
 use simopen_protocol::identity::{DeviceName, UserId};
 use simopen_protocol::technique::{SynOwner, Technique};
 use thiserror::Error;
@@ -20,6 +21,7 @@ use crate::config::Identity;
 use crate::error::ConnectError;
 use crate::links::Links;
 use crate::peer_link::{Opened, PeerLink, Remote};
+use crate::pins::Pins;
 use crate::tls::{Ends, Shown, secure};
 
 /// How long the two sides may take to show each other who they are.
@@ -146,11 +148,10 @@ impl Peer {
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(LinkError::NotAuthentic)?;
-        let kept = links.pins().keep(user, &device, &key).map_err(LinkError::Pins)?;
+        let kept = pinned(links.pins(), user, &device, &key).await.map_err(LinkError::Pins)?;
         if kept != key {
             let (pinned, shown) = (kept.fingerprint(), key.fingerprint());
             warn!(%user, %device, %pinned, %shown, "refused: another key than the pinned one");
-            links.pins().refused(user, &device, &key);
             return Err(LinkError::KeyChanged { user: user.clone(), device, pinned, shown });
         }
         let remote = Remote { peer: introduction.peer, user: user.clone(), device, key };
@@ -175,6 +176,26 @@ impl Peer {
         let tried = tokio::task::spawn_blocking(move || obstacle_to_forging(owner)).await;
         tried.unwrap_or_else(|error| Some(error.to_string()))
     }
+}
+
+/// The key that is kept of this device; where it is another one than this, that was told. On another
+/// thread: pins may be in files.
+async fn pinned(
+    pins: &Arc<dyn Pins>,
+    user: &UserId,
+    device: &DeviceName,
+    key: &PublicKey,
+) -> io::Result<PublicKey> {
+    let (pins, user) = (Arc::clone(pins), user.clone());
+    let (device, key) = (device.clone(), key.clone());
+    let asked = tokio::task::spawn_blocking(move || {
+        let kept = pins.keep(&user, &device, &key)?;
+        if kept != key {
+            pins.refused(&user, &device, &key);
+        }
+        Ok(kept)
+    });
+    asked.await.map_err(io::Error::other)?
 }
 
 /// Why nothing is forged for this peer.
