@@ -33,8 +33,8 @@ use tracing::warn;
 
 pub use self::carried::Carried;
 use self::carrier::Carriers;
-pub use self::newcomer::Newcomer;
 use self::newcomer::Newcomers;
+pub use self::newcomer::{Newcomer, Witness};
 use crate::relay;
 
 /// How long accepting rests when it fails, as it does when descriptors are used up.
@@ -109,7 +109,8 @@ pub struct Incoming {
     /// Its SYN, where the listener saves them and nothing carries the stream.
     pub syn: Option<Syn>,
     /// Its seat among those who have not shown who they are: close the connection when
-    /// [`Newcomer::dismissed`] returns, drop the seat once it has logged in.
+    /// [`Newcomer::dismissed`] returns; once it has logged in say so to the seat's
+    /// [`Newcomer::witness`], and drop the seat.
     pub newcomer: Newcomer,
 }
 

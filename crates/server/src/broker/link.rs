@@ -30,7 +30,7 @@ use super::refusals::Refusal;
 use super::signing::{Named, Unsigned};
 use super::wire::Wire;
 use crate::authority::is_device_key;
-use crate::front::Newcomer;
+use crate::front::{Newcomer, Witness};
 
 /// Bytes that are read at a time.
 const PIECE: usize = 4096;
@@ -48,6 +48,8 @@ pub(super) struct Link {
     decoder: Decoder,
     /// Holds its seat until it has shown who it is; over when it has to go.
     newcomer: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Told as soon as it has.
+    witness: Option<Witness>,
     /// Whether anything is read from it.
     listens: bool,
     writing: Option<Writing>,
@@ -87,6 +89,7 @@ impl Link {
         service: Arc<Service>,
         mut newcomer: Newcomer,
     ) -> Self {
+        let witness = newcomer.witness();
         Self {
             id,
             wire,
@@ -94,6 +97,7 @@ impl Link {
             service,
             decoder: Decoder::new(frame::BEFORE_LOGIN),
             newcomer: Some(Box::pin(async move { newcomer.dismissed().await })),
+            witness: Some(witness),
             listens: true,
             writing: None,
             wants_flush: false,
@@ -176,6 +180,9 @@ impl Link {
     fn is_expelled(&mut self, is_newcomer: bool, context: &mut Context<'_>) -> bool {
         if !is_newcomer {
             self.newcomer = None;
+            if let Some(witness) = self.witness.take() {
+                witness.known();
+            }
         }
         // The front counts those that have to go.
         self.newcomer.as_mut().is_some_and(|newcomer| newcomer.as_mut().poll(context).is_ready())

@@ -3,10 +3,14 @@
 //! Offsets make requests repeatable: bytes of the stream up that are there already are passed over,
 //! and the last piece of the stream down is kept until the next request says that it has arrived. A
 //! newer request in a direction takes the place of an older one.
+//!
+//! Anybody may begin a carrier for a control link. So the connections that bring its requests keep
+//! their seats among newcomers until the stream has shown who it is, and a carrier has few of them.
 
 mod direction;
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -17,8 +21,8 @@ use simopen_protocol::carrier::{
 };
 use simopen_relay::Presented;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::direction::{Down, Up};
 use super::newcomer::{Dismissal, Seat};
@@ -31,6 +35,13 @@ const BUFFER: usize = 16 * 1024;
 
 /// How long a carrier lives without a request.
 const FORSAKEN: Duration = Duration::from_secs(60);
+
+/// Connections that belong to one carrier. One needs two, and a few more where a proxy keeps some
+/// open; what comes beyond is served and closed.
+const CONNECTIONS: usize = 8;
+
+/// Whether a carrier's stream has shown who it is.
+pub(super) type Known = watch::Receiver<bool>;
 
 /// All carriers of a front.
 #[derive(Debug)]
@@ -50,6 +61,8 @@ pub(super) struct Carrier {
     /// Requests that are being served; closed when the carrier ends.
     served: watch::Sender<usize>,
     ended: watch::Sender<bool>,
+    known: Known,
+    connections: Arc<Semaphore>,
 }
 
 /// What a carrier is for, as far as it was told.
@@ -66,6 +79,7 @@ struct Far {
     remote: SocketAddr,
     claim: Option<Claim>,
     shared: Weak<Shared>,
+    known: watch::Sender<bool>,
     /// Among those who have not shown who they are, until the stream is handed on.
     _seat: Seat,
 }
@@ -134,7 +148,9 @@ impl Carrier {
             }
         };
         let shared = Arc::downgrade(shared);
-        let far = Far { stream, remote, claim, shared: shared.clone(), _seat: seat };
+        // Whoever has a value of the relay has shown who it is.
+        let (teller, known) = watch::channel(claim.is_some());
+        let far = Far { stream, remote, claim, shared: shared.clone(), known: teller, _seat: seat };
         let carrier = Arc::new(Self {
             errand: Mutex::new(purpose),
             far: Mutex::new(Some(far)),
@@ -142,6 +158,8 @@ impl Carrier {
             down: Down::new(reader),
             served: watch::Sender::new(0),
             ended: watch::Sender::new(false),
+            known,
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
         });
         tokio::spawn(keep(path.carrier, Arc::clone(&carrier), dismissal, shared));
         carrier
@@ -191,7 +209,7 @@ impl Carrier {
             None => {
                 tokio::spawn(async move {
                     if let Some(shared) = far.shared.upgrade() {
-                        let newcomer = shared.newcomers.admit();
+                        let newcomer = shared.newcomers.admit().watched(far.known);
                         welcome_carried(far.stream, far.remote, newcomer, &shared).await;
                     }
                 });
@@ -201,6 +219,18 @@ impl Carrier {
 
     fn is_open(&self) -> bool {
         self.far().is_none()
+    }
+
+    /// Tells when the stream has shown who it is.
+    pub(super) fn known(&self) -> Known {
+        self.known.clone()
+    }
+
+    /// A place among this carrier's connections, for one that has `old` so far. `None` where there
+    /// is no more.
+    pub(super) fn place(&self, old: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+        old.filter(|old| Arc::ptr_eq(old.semaphore(), &self.connections))
+            .or_else(|| Arc::clone(&self.connections).try_acquire_owned().ok())
     }
 
     /// Ends both directions.
@@ -231,11 +261,23 @@ async fn keep(
         () = carrier.ended() => {}
         () = dismissal.wait() => {}
         () = forsaken(carrier.served.subscribe()) => {}
+        () = unknown(carrier.known(), &shared) => {}
     }
     carrier.end();
     drop(carrier.far().take());
     if let Some(shared) = shared.upgrade() {
         shared.carriers.all().remove(&id);
+    }
+}
+
+/// Returns when the stream has gone without having shown who it is, and what it was told last has
+/// had its time.
+async fn unknown(mut known: Known, shared: &Weak<Shared>) {
+    if known.wait_for(|known| *known).await.is_ok() {
+        pending::<()>().await;
+    }
+    if let Some(time) = shared.upgrade().map(|shared| shared.newcomers.time()) {
+        sleep(time).await;
     }
 }
 

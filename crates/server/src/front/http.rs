@@ -1,14 +1,15 @@
 //! The HTTP side: CONNECT that carries a value, and the exchanges of carriers.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming as RequestBody, SizeHint};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -16,9 +17,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use simopen_protocol::carrier::{Direction, ExchangePath, rendezvous_value};
 use simopen_relay::Presented;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 
+use super::carrier::{Carrier, Known};
 use super::newcomer::Seat;
 use super::{Carried, Newcomer, Shared, count};
 
@@ -37,7 +39,10 @@ pub(super) async fn serve(
 ) {
     let accepted = newcomer.accepted();
     let (seat, mut dismissal) = newcomer.split();
-    let visitor = Arc::new(Visitor { shared, remote, accepted, seat: Mutex::new(Some(seat)) });
+    let (carrier, carriers) = watch::channel(None);
+    let standing = Mutex::new(Standing { seat: Some(seat), place: None });
+    let visitor = Arc::new(Visitor { shared, remote, accepted, standing, carrier });
+    let watcher = watch_over(Arc::clone(&visitor), carriers);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&visitor);
         async move { Ok::<_, Infallible>(visitor.answer(request).await) }
@@ -53,7 +58,33 @@ pub(super) async fn serve(
         // A broken connection is no news here.
         _ = connection => {}
         () = dismissal.wait() => {}
+        () = watcher => {}
     }
+}
+
+/// Gives the seat back as soon as a carrier of the connection has shown who it is. Returns never.
+async fn watch_over(visitor: Arc<Visitor>, mut carriers: watch::Receiver<Option<Known>>) {
+    loop {
+        let known = carriers.borrow_and_update().clone();
+        tokio::select! {
+            () = shown(known) => {
+                visitor.identified();
+                pending::<()>().await;
+            }
+            // The visitor has the sender.
+            _ = carriers.changed() => {}
+        }
+    }
+}
+
+/// Returns when it is known; never where it goes before.
+async fn shown(known: Option<Known>) {
+    if let Some(mut known) = known
+        && known.wait_for(|known| *known).await.is_ok()
+    {
+        return;
+    }
+    pending::<()>().await;
 }
 
 /// One connection that speaks HTTP.
@@ -61,7 +92,15 @@ struct Visitor {
     shared: Arc<Shared>,
     remote: SocketAddr,
     accepted: Instant,
-    seat: Mutex<Option<Seat>>,
+    standing: Mutex<Standing>,
+    /// The carrier that a request named last and that has a place for this connection.
+    carrier: watch::Sender<Option<Known>>,
+}
+
+/// What a connection holds: a seat until it belongs to somebody known, a place at its carrier.
+struct Standing {
+    seat: Option<Seat>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Visitor {
@@ -80,12 +119,28 @@ impl Visitor {
         else {
             return self.not_found();
         };
-        // It belongs to a carrier now, which has a seat of its own.
-        self.identified();
-        match direction {
+        let belongs = self.belong(&carrier);
+        let mut answer = match direction {
             Direction::Up => carrier.up(path.extent, path.offset, request.into_body()).await,
             Direction::Down => carrier.down(path.extent, path.offset).await,
+        };
+        if !belongs {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        answer
+    }
+
+    /// Whether the carrier has a place for this connection; then the seat is given back as soon as
+    /// the carrier has shown who it is.
+    fn belong(&self, carrier: &Carrier) -> bool {
+        let mut standing = self.standing();
+        standing.place = carrier.place(standing.place.take());
+        let belongs = standing.place.is_some();
+        drop(standing);
+        if belongs {
+            self.carrier.send_replace(Some(carrier.known()));
+        }
+        belongs
     }
 
     /// An unmodified client presents its value in the name of the host that it wants.
@@ -111,14 +166,20 @@ impl Visitor {
     }
 
     fn identified(&self) {
-        // No holder of the lock can leave it half changed.
-        drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.standing().seat.take());
     }
 
-    /// Whatever leads nowhere is answered alike.
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        // No holder of the lock can leave it half changed.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whatever leads nowhere is answered alike, and ends the connection.
     fn not_found(&self) -> Response<Answer> {
         count(&self.shared.counters.not_found);
-        answer(StatusCode::NOT_FOUND, Answer::empty())
+        let mut answer = answer(StatusCode::NOT_FOUND, Answer::empty());
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
     }
 }
 

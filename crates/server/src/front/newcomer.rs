@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// The table of seats.
@@ -32,6 +32,21 @@ struct Seats {
 pub struct Newcomer {
     seat: Seat,
     dismissal: Dismissal,
+    witness: Witness,
+}
+
+/// By which others learn that a newcomer has shown who it is: connections that carry its stream keep
+/// seats of their own until then.
+#[derive(Debug, Clone)]
+pub struct Witness(Option<Arc<watch::Sender<bool>>>);
+
+impl Witness {
+    /// The newcomer has shown who it is.
+    pub fn known(self) {
+        if let Some(known) = self.0 {
+            known.send_replace(true);
+        }
+    }
 }
 
 /// The seat itself; free again when dropped.
@@ -51,6 +66,11 @@ pub(super) struct Dismissal {
 }
 
 impl Newcomers {
+    /// How long each may take.
+    pub(super) fn time(&self) -> Duration {
+        self.0.time
+    }
+
     pub(super) fn new(limit: usize, time: Duration) -> Self {
         Self(Arc::new(Table { limit, time, seats: Mutex::default() }))
     }
@@ -70,7 +90,8 @@ impl Newcomers {
         let until = accepted + self.0.time;
         let seat = Seat { number, table: Arc::clone(&self.0) };
         let table = Arc::clone(&self.0);
-        Newcomer { seat, dismissal: Dismissal { accepted, until, word, table } }
+        let dismissal = Dismissal { accepted, until, word, table };
+        Newcomer { seat, dismissal, witness: Witness(None) }
     }
 
     pub(super) fn dismiss_oldest(&self) {
@@ -118,6 +139,18 @@ impl Newcomer {
     /// dropped and called again.
     pub async fn dismissed(&mut self) {
         self.dismissal.wait().await;
+    }
+
+    /// For whoever lets the newcomer in: to be told as soon as it has shown who it is. Where it is
+    /// not, what carries the stream goes when its time is over.
+    #[must_use]
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
+    }
+
+    /// The same, whose being known is told to others.
+    pub(super) fn watched(self, known: watch::Sender<bool>) -> Self {
+        Self { witness: Witness(Some(Arc::new(known))), ..self }
     }
 
     pub(super) fn split(self) -> (Seat, Dismissal) {

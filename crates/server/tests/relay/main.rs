@@ -5,6 +5,7 @@
 mod apart;
 mod awkward;
 mod bodies;
+mod crowds;
 mod pairs;
 mod proxies;
 mod proxy_program;
