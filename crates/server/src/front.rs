@@ -36,6 +36,7 @@ use self::carrier::Carriers;
 use self::newcomer::Newcomers;
 pub use self::newcomer::{Newcomer, Witness};
 use crate::relay;
+use crate::seldom::Seldom;
 
 /// How long accepting rests when it fails, as it does when descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -313,6 +314,7 @@ impl Drop for Handle {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut failures = Seldom::default();
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
@@ -324,7 +326,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 // longest without a word.
                 count(&shared.counters.accept_failed);
                 shared.newcomers.dismiss_oldest();
-                warn!(%error, "accepting failed, trying again");
+                if let Some(times) = failures.happened() {
+                    warn!(%error, times, "accepting failed, trying again");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

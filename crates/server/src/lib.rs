@@ -28,6 +28,7 @@ pub mod figures;
 pub mod forger;
 pub mod front;
 pub mod relay;
+mod seldom;
 pub mod store;
 pub mod tls;
 pub mod wall_clock;

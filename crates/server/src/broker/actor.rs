@@ -25,6 +25,7 @@ use super::sending::{ForgersDesk, Sending};
 use super::signing::{Named, Unsigned, wants_certificate};
 use super::{Figures, Observer, PairingAnswer, Pairings, Service};
 use crate::front;
+use crate::seldom::Seldom;
 use crate::store::Keeper;
 use crate::tls::Renewal;
 
@@ -98,6 +99,8 @@ pub(super) struct Desk {
     empty: Option<oneshot::Sender<()>>,
     /// The last notification and its frame: many links get the same one after another.
     last: Option<(Message, Arc<[u8]>)>,
+    /// Whoever asks for forgeries that are refused does not fill the log.
+    not_forged: Seldom,
 }
 
 impl Actor {
@@ -274,7 +277,7 @@ impl Actor {
             }
         }
         while let Some(event) = self.machine.poll_event() {
-            log(&event);
+            log(&event, &mut self.desk.not_forged);
             if let Some(observer) = &mut self.observer {
                 observer(&event);
             }
@@ -402,14 +405,17 @@ async fn wait(deadline: Option<std::time::Instant>) {
     }
 }
 
-fn log(event: &Event) {
+fn log(event: &Event, not_forged: &mut Seldom) {
     if let What::Forged(consent) = &event.what {
         info!(
             session = %consent.session, source = %consent.source, destination = %consent.destination,
             "forged a SYN-ACK"
         );
     } else if let What::Refused { session, violation, .. } = &event.what {
-        warn!(%session, ?violation, "a forged packet was refused");
+        match not_forged.happened() {
+            Some(times) => warn!(%session, ?violation, times, "a forged packet was refused"),
+            None => debug!(%session, ?violation, "a forged packet was refused"),
+        }
     } else {
         debug!(what = ?event.what, "broker");
     }
