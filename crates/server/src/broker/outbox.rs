@@ -61,6 +61,8 @@ pub(super) struct Outbox {
 struct State {
     queue: VecDeque<Outgoing>,
     bytes: usize,
+    /// Bytes of what was taken out last, which is being written.
+    written: usize,
     in_flight: u8,
     /// The largest frame that is taken.
     limit: usize,
@@ -75,6 +77,7 @@ impl Outbox {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 bytes: 0,
+                written: 0,
                 in_flight: 0,
                 limit: frame::BEFORE_LOGIN,
                 is_newcomer: true,
@@ -90,7 +93,7 @@ impl Outbox {
         let length = outgoing.length();
         let mut state = self.lock();
         let fits = state.bytes == 0 || state.bytes + length <= self.budget.of_link;
-        if !fits || !self.budget.take(length, state.bytes) {
+        if !fits || !self.budget.take(length, state.bytes + state.written) {
             return Queued::Full;
         }
         state.bytes += length;
@@ -142,16 +145,17 @@ impl Outbox {
         }
     }
 
-    /// For the link's task: the next thing to write.
+    /// For the link's task: the next thing to write. What it was given before is written.
     pub(super) fn pop(&self) -> Option<Outgoing> {
         let mut state = self.lock();
+        self.budget.give_back(std::mem::take(&mut state.written));
         let outgoing = state.queue.pop_front()?;
-        state.bytes -= outgoing.length();
+        state.written = outgoing.length();
+        state.bytes -= state.written;
         if state.queue.is_empty() {
             // An idle link holds no buffer.
             state.queue = VecDeque::new();
         }
-        self.budget.give_back(outgoing.length());
         Some(outgoing)
     }
 
@@ -167,8 +171,8 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let bytes = self.lock().bytes;
-        self.budget.give_back(bytes);
+        let state = self.lock();
+        self.budget.give_back(state.bytes + state.written);
     }
 }
 
@@ -188,14 +192,15 @@ pub(super) struct Turn {
     pub(super) may_read: bool,
 }
 
-/// How many bytes may wait, in one link and in all of them.
+/// How many bytes may wait, in one link and in all of them. What all may hold is never exceeded.
 pub(super) struct Budget {
     used: AtomicUsize,
     of_link: usize,
     of_all: usize,
 }
 
-/// What a link may hold even where all together hold too much.
+/// What a link may hold without being one of those that do not read: a quarter of what all may hold
+/// is kept for such links.
 const SMALL: usize = 64 * 1024;
 
 impl Budget {
@@ -203,13 +208,12 @@ impl Budget {
         Self { used: AtomicUsize::new(0), of_link, of_all }
     }
 
+    /// Reserves bytes for a link that holds so many already.
     fn take(&self, length: usize, already: usize) -> bool {
-        let used = self.used.load(Ordering::Relaxed);
-        let fits = used + length <= self.of_all || already + length <= SMALL;
-        if fits {
-            self.used.fetch_add(length, Ordering::Relaxed);
-        }
-        fits
+        let is_small = already.saturating_add(length) <= SMALL;
+        let most = if is_small { self.of_all } else { self.of_all - self.of_all / 4 };
+        let reserve = |used: usize| used.checked_add(length).filter(|used| *used <= most);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok()
     }
 
     fn give_back(&self, length: usize) {
@@ -246,15 +250,45 @@ mod tests {
     }
 
     #[test]
-    fn all_links_together_hold_no_more_than_is_allowed_beyond_a_little_each() {
-        let budget = Arc::new(Budget::new(10 * SMALL, SMALL));
+    fn all_links_together_hold_no_more_than_is_allowed() {
+        let budget = Arc::new(Budget::new(10 * SMALL, 4 * SMALL));
         let greedy = Outbox::new(Arc::clone(&budget));
-        assert_eq!(greedy.push(frame(SMALL)), Queued::Yes);
-        assert_eq!(greedy.push(frame(1)), Queued::Full);
-        let modest = Outbox::new(Arc::clone(&budget));
-        assert_eq!(modest.push(frame(SMALL)), Queued::Yes);
+        while greedy.push(frame(SMALL)) == Queued::Yes {}
+        let modest = [(); 3].map(|()| Outbox::new(Arc::clone(&budget)));
+        let queued = modest.each_ref().map(|outbox| outbox.push(frame(SMALL)));
+        assert_eq!(queued, [Queued::Yes, Queued::Full, Queued::Full], "a quarter is kept");
+        assert_eq!(budget.used.load(Ordering::Relaxed), 4 * SMALL);
         drop(greedy);
+        assert_eq!(modest[1].push(frame(SMALL)), Queued::Yes);
         drop(modest);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_being_written_counts_until_it_is_written() {
+        let (outbox, budget) = outbox(100, 1000);
+        assert_eq!(outbox.push(frame(60)), Queued::Yes);
+        assert!(outbox.pop().is_some());
+        assert_eq!(budget.used.load(Ordering::Relaxed), 60);
+        assert!(outbox.pop().is_none());
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn links_that_queue_at_the_same_time_do_not_exceed_what_is_allowed_either() {
+        let budget = Budget::new(1000, 1000);
+        let taken = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        if budget.take(1, 0) {
+                            taken.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(taken.into_inner(), 1000);
     }
 }
