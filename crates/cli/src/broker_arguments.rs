@@ -66,7 +66,7 @@ pub(crate) struct BrokerArguments {
     pub(crate) config: Option<PathBuf>,
 
     /// Say whether the configuration is right, and end: 0 if it is, 2 if not.
-    #[arg(long)]
+    #[arg(long, requires = "config")]
     pub(crate) check_config: bool,
 
     /// Listen here instead of on port 7443 of all addresses; several times for several.

@@ -14,7 +14,7 @@ use simopen_server::broker::ServiceLimits;
 use simopen_server::{forger, relay};
 use toml::Spanned;
 
-use crate::settings::{Network, Period, Source, Written};
+use crate::settings::{Network, Period, Source, Written, number};
 
 /// The whole file. What is left out is as without a file.
 #[derive(Debug, Default, Deserialize)]
@@ -33,7 +33,7 @@ pub(crate) struct BrokerFile {
     /// How long connections may go on when the broker is told to end.
     pub(crate) drain: Option<Written<Period>>,
     /// Whether `simopen admin rendezvous` is allowed.
-    pub(crate) rendezvous: bool,
+    pub(crate) rendezvous: Option<Spanned<bool>>,
     /// The first user.
     pub(crate) first_user: FirstUser,
     /// The relay inside.
@@ -75,12 +75,12 @@ pub(crate) struct FirstUser {
     /// Whether it is printed.
     pub(crate) invite: Option<bool>,
     /// The user's name.
-    pub(crate) name: Option<Written<UserId>>,
+    pub(crate) name: Option<Spanned<Written<UserId>>>,
     /// The user's first community.
-    pub(crate) community: Option<Written<CommunityName>>,
+    pub(crate) community: Option<Spanned<Written<CommunityName>>>,
     /// How long the invitation is good.
     #[serde(rename = "for")]
-    pub(crate) lifetime: Option<Written<Period>>,
+    pub(crate) lifetime: Option<Spanned<Written<Period>>>,
 }
 
 /// The relay that runs inside the broker's process, or none.
@@ -148,22 +148,22 @@ pub(crate) struct MetricsSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct LimitsSection {
-    links: Option<usize>,
-    newcomers: Option<usize>,
-    newcomer_time: Option<Written<Period>>,
-    waiting_bytes_per_link: Option<usize>,
-    waiting_bytes: Option<usize>,
-    devices_per_user: Option<usize>,
-    logins_per_user: Option<usize>,
-    sessions: Option<usize>,
-    sessions_per_peer: Option<usize>,
-    shares_per_peer: Option<usize>,
-    teams_per_user: Option<usize>,
-    members_per_team: Option<usize>,
-    notes_per_user: Option<usize>,
-    note_bytes_per_user: Option<usize>,
-    guess_delay: Option<Written<Period>>,
-    longest_guess_delay: Option<Written<Period>>,
+    links: Option<Spanned<usize>>,
+    newcomers: Option<Spanned<usize>>,
+    newcomer_time: Option<Spanned<Written<Period>>>,
+    waiting_bytes_per_link: Option<Spanned<usize>>,
+    waiting_bytes: Option<Spanned<usize>>,
+    devices_per_user: Option<Spanned<usize>>,
+    logins_per_user: Option<Spanned<usize>>,
+    sessions: Option<Spanned<usize>>,
+    sessions_per_peer: Option<Spanned<usize>>,
+    shares_per_peer: Option<Spanned<usize>>,
+    teams_per_user: Option<Spanned<usize>>,
+    members_per_team: Option<Spanned<usize>>,
+    notes_per_user: Option<Spanned<usize>>,
+    note_bytes_per_user: Option<Spanned<usize>>,
+    guess_delay: Option<Spanned<Written<Period>>>,
+    longest_guess_delay: Option<Spanned<Written<Period>>>,
 }
 
 impl BrokerFile {
@@ -188,6 +188,21 @@ impl BrokerFile {
         if place == RelayPlace::Nowhere {
             source.unused(relay.addresses.as_ref(), "addresses", "a relay")?;
         }
+        if place == RelayPlace::Nowhere && file.rendezvous() == Rendezvous::Allowed {
+            source.unused(file.rendezvous.as_ref(), "rendezvous", "a relay")?;
+        }
+        let first = &file.first_user;
+        if first.invite == Some(false) {
+            let needs = "`invite = true`";
+            source.unused(first.name.as_ref(), "name", needs)?;
+            source.unused(first.community.as_ref(), "community", needs)?;
+            source.unused(first.lifetime.as_ref(), "for", needs)?;
+        }
+        source.positive_period(first.lifetime.as_ref(), "for")?;
+        file.limits.check(source)?;
+        source.positive(relay.pairs.as_ref(), "pairs")?;
+        source.positive(file.forging.per_second.as_ref(), "per-second")?;
+        source.positive(file.forging.towards.as_ref(), "towards")?;
         if let Some(run) = &relay.run
             && place == RelayPlace::Apart
             && (relay.control.is_none() || relay.addresses.is_none())
@@ -219,19 +234,19 @@ impl BrokerFile {
     /// How much the broker holds.
     pub(crate) fn limits(&self) -> Limits {
         let (set, usual) = (&self.limits, Limits::default());
-        let delay = |written: &Option<Written<Period>>, usual| {
-            written.as_ref().map_or(usual, |written| written.0.0)
+        let delay = |written: &Option<Spanned<Written<Period>>>, usual| {
+            written.as_ref().map_or(usual, |written| written.as_ref().0.0)
         };
         Limits {
-            peers_per_user: set.logins_per_user.unwrap_or(usual.peers_per_user),
-            devices_per_user: set.devices_per_user.unwrap_or(usual.devices_per_user),
-            sessions_per_peer: set.sessions_per_peer.unwrap_or(usual.sessions_per_peer),
-            sessions: set.sessions.unwrap_or(usual.sessions),
-            shares_per_peer: set.shares_per_peer.unwrap_or(usual.shares_per_peer),
-            teams_per_user: set.teams_per_user.unwrap_or(usual.teams_per_user),
-            members_per_team: set.members_per_team.unwrap_or(usual.members_per_team),
-            notes_per_user: set.notes_per_user.unwrap_or(usual.notes_per_user),
-            note_bytes_per_user: set.note_bytes_per_user.unwrap_or(usual.note_bytes_per_user),
+            peers_per_user: number(&set.logins_per_user, usual.peers_per_user),
+            devices_per_user: number(&set.devices_per_user, usual.devices_per_user),
+            sessions_per_peer: number(&set.sessions_per_peer, usual.sessions_per_peer),
+            sessions: number(&set.sessions, usual.sessions),
+            shares_per_peer: number(&set.shares_per_peer, usual.shares_per_peer),
+            teams_per_user: number(&set.teams_per_user, usual.teams_per_user),
+            members_per_team: number(&set.members_per_team, usual.members_per_team),
+            notes_per_user: number(&set.notes_per_user, usual.notes_per_user),
+            note_bytes_per_user: number(&set.note_bytes_per_user, usual.note_bytes_per_user),
             guess_delay: delay(&set.guess_delay, usual.guess_delay),
             longest_guess_delay: delay(&set.longest_guess_delay, usual.longest_guess_delay),
             ..usual
@@ -241,13 +256,13 @@ impl BrokerFile {
     /// How much its links take.
     pub(crate) fn service_limits(&self) -> ServiceLimits {
         let (set, mut limits) = (&self.limits, ServiceLimits::default());
-        limits.links = set.links.unwrap_or(limits.links);
-        limits.front.newcomers = set.newcomers.unwrap_or(limits.front.newcomers);
-        if let Some(Written(Period(time))) = &set.newcomer_time {
-            limits.front.newcomer_time = *time;
+        limits.links = number(&set.links, limits.links);
+        limits.front.newcomers = number(&set.newcomers, limits.front.newcomers);
+        if let Some(time) = &set.newcomer_time {
+            limits.front.newcomer_time = time.as_ref().0.0;
         }
-        limits.waiting_of_link = set.waiting_bytes_per_link.unwrap_or(limits.waiting_of_link);
-        limits.waiting = set.waiting_bytes.unwrap_or(limits.waiting);
+        limits.waiting_of_link = number(&set.waiting_bytes_per_link, limits.waiting_of_link);
+        limits.waiting = number(&set.waiting_bytes, limits.waiting);
         limits
     }
 
@@ -259,8 +274,35 @@ impl BrokerFile {
     }
 
     /// Whether the operator may make pairs for unmodified clients.
-    pub(crate) const fn rendezvous(&self) -> Rendezvous {
-        if self.rendezvous { Rendezvous::Allowed } else { Rendezvous::Off }
+    pub(crate) fn rendezvous(&self) -> Rendezvous {
+        let is_allowed = self.rendezvous.as_ref().is_some_and(|allowed| *allowed.as_ref());
+        if is_allowed { Rendezvous::Allowed } else { Rendezvous::Off }
+    }
+}
+
+impl LimitsSection {
+    /// Whoever writes 0 means no limit, or nothing at all: a broker can be neither.
+    fn check(&self, source: &Source) -> Result<(), FileError> {
+        for (limit, name) in [
+            (&self.links, "links"),
+            (&self.newcomers, "newcomers"),
+            (&self.waiting_bytes_per_link, "waiting-bytes-per-link"),
+            (&self.waiting_bytes, "waiting-bytes"),
+            (&self.devices_per_user, "devices-per-user"),
+            (&self.logins_per_user, "logins-per-user"),
+            (&self.sessions, "sessions"),
+            (&self.sessions_per_peer, "sessions-per-peer"),
+            (&self.shares_per_peer, "shares-per-peer"),
+            (&self.teams_per_user, "teams-per-user"),
+            (&self.members_per_team, "members-per-team"),
+            (&self.notes_per_user, "notes-per-user"),
+            (&self.note_bytes_per_user, "note-bytes-per-user"),
+        ] {
+            source.positive(limit.as_ref(), name)?;
+        }
+        source.positive_period(self.newcomer_time.as_ref(), "newcomer-time")?;
+        source.positive_period(self.guess_delay.as_ref(), "guess-delay")?;
+        source.positive_period(self.longest_guess_delay.as_ref(), "longest-guess-delay")
     }
 }
 
@@ -345,6 +387,44 @@ mod tests {
         let text = "[forging]\ndangerous = true\nnetworks = [\"10.0.0.0/8\"]\n";
         let file = BrokerFile::read(&Source::of(text)).unwrap();
         assert_eq!(file.forging().consent.networks, [("10.0.0.0".parse().unwrap(), 8)]);
+    }
+
+    #[test]
+    fn an_option_of_what_is_switched_off_is_refused() {
+        for (text, place) in [
+            ("rendezvous = true\n[relay]\nrun = \"nowhere\"\n", "1:14: found `rendezvous`"),
+            ("[first-user]\ninvite = false\nname = \"a\"\n", "3:8: found `name`"),
+            ("[first-user]\ninvite = false\ncommunity = \"a\"\n", "3:13: found `community`"),
+            ("[first-user]\ninvite = false\nfor = \"1h\"\n", "3:7: found `for`"),
+        ] {
+            let complaint = complaint(text);
+            assert!(complaint.starts_with(&format!("simopen.toml:{place}")), "{complaint}");
+        }
+        for text in [
+            "rendezvous = false\n[relay]\nrun = \"nowhere\"\n",
+            "rendezvous = true\n",
+            "[first-user]\ninvite = false\n",
+            "[first-user]\ninvite = true\nname = \"a\"\n",
+        ] {
+            BrokerFile::read(&Source::of(text)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_limit_or_a_time_of_nothing_is_refused() {
+        for (text, place) in [
+            ("[limits]\nlinks = 0\n", "2:9: found 0 for `links`"),
+            ("[limits]\nnotes-per-user = 0\n", "2:18: found 0 for `notes-per-user`"),
+            ("[limits]\nguess-delay = \"0s\"\n", "2:15: found no time for `guess-delay`"),
+            ("[limits]\nnewcomer-time = \"0ms\"\n", "2:17: found no time"),
+            ("[relay]\npairs = 0\n", "2:9: found 0 for `pairs`"),
+            ("[forging]\ndangerous = true\ntowards = 0\n", "3:11: found 0 for `towards`"),
+            ("[first-user]\nfor = \"0s\"\n", "2:7: found no time for `for`"),
+        ] {
+            let complaint = complaint(text);
+            assert!(complaint.starts_with(&format!("simopen.toml:{place}")), "{complaint}");
+        }
+        BrokerFile::read(&Source::of("[limits]\nlinks = 1\nguess-delay = \"1ms\"\n")).unwrap();
     }
 
     #[test]

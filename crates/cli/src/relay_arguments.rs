@@ -19,7 +19,7 @@ pub(crate) struct RelayArguments {
     pub(crate) config: Option<PathBuf>,
 
     /// Say whether the configuration is right, and end: 0 if it is, 2 if not.
-    #[arg(long)]
+    #[arg(long, requires = "config")]
     pub(crate) check_config: bool,
 
     /// Join by this invitation, if this has not joined yet; `-` reads it from standard input. The

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use simopen_scenario::file::FileError;
 use simopen_server::{front, relay};
+use toml::Spanned;
 
-use crate::settings::{Period, Source, Written};
+use crate::settings::{Period, Source, Written, number};
 
 /// The whole file. What is left out is as without a file.
 #[derive(Debug, Default, Deserialize)]
@@ -39,31 +40,37 @@ pub(crate) struct MetricsSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct LimitsSection {
-    pairs: Option<usize>,
-    newcomers: Option<usize>,
-    newcomer_time: Option<Written<Period>>,
-    carriers: Option<usize>,
+    pairs: Option<Spanned<usize>>,
+    newcomers: Option<Spanned<usize>>,
+    newcomer_time: Option<Spanned<Written<Period>>>,
+    carriers: Option<Spanned<usize>>,
 }
 
 impl RelayFile {
     pub(crate) fn read(source: &Source) -> Result<Self, FileError> {
-        source.parse()
+        let file: Self = source.parse()?;
+        let limits = &file.limits;
+        source.positive(limits.pairs.as_ref(), "pairs")?;
+        source.positive(limits.newcomers.as_ref(), "newcomers")?;
+        source.positive(limits.carriers.as_ref(), "carriers")?;
+        source.positive_period(limits.newcomer_time.as_ref(), "newcomer-time")?;
+        Ok(file)
     }
 
     /// How much the relay holds.
     pub(crate) fn limits(&self) -> relay::Limits {
         let usual = relay::Limits::default();
-        relay::Limits { pairs: self.limits.pairs.unwrap_or(usual.pairs), ..usual }
+        relay::Limits { pairs: number(&self.limits.pairs, usual.pairs), ..usual }
     }
 
     /// How much its listeners hold.
     pub(crate) fn front_limits(&self) -> front::Limits {
         let (set, usual) = (&self.limits, front::Limits::default());
-        let time = set.newcomer_time.as_ref().map(|Written(period)| period.0);
+        let time = set.newcomer_time.as_ref().map(|time| time.as_ref().0.0);
         front::Limits {
-            newcomers: set.newcomers.unwrap_or(usual.newcomers),
+            newcomers: number(&set.newcomers, usual.newcomers),
             newcomer_time: time.unwrap_or(usual.newcomer_time),
-            carriers: set.carriers.unwrap_or(usual.carriers),
+            carriers: number(&set.carriers, usual.carriers),
         }
     }
 }
@@ -86,6 +93,15 @@ mod tests {
             assert_eq!(file.front_limits(), front::Limits::default());
         }
         assert!(RelayFile::read(&Source::of(&on)).unwrap().metrics.listen.is_some());
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        for name in ["pairs = 0", "newcomers = 0", "carriers = 0", "newcomer-time = \"0s\""] {
+            let text = format!("[limits]\n{name}\n");
+            let error = RelayFile::read(&Source::of(&text)).unwrap_err().to_string();
+            assert!(error.starts_with("simopen.toml:2:"), "{error}");
+        }
     }
 
     #[test]

@@ -63,4 +63,37 @@ impl Source {
             Err(self.fault(&value.span(), &found, &format!("it with {needs} only")))
         })
     }
+
+    /// Complains of a limit of 0.
+    pub(crate) fn positive<N: Copy + Default + PartialEq>(
+        &self,
+        limit: Option<&Spanned<N>>,
+        name: &str,
+    ) -> Result<(), FileError> {
+        match limit {
+            Some(limit) if *limit.as_ref() == N::default() => {
+                Err(self.fault(&limit.span(), &format!("0 for `{name}`"), "1 or more"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Complains of a time that is none.
+    pub(crate) fn positive_period(
+        &self,
+        period: Option<&Spanned<Written<Period>>>,
+        name: &str,
+    ) -> Result<(), FileError> {
+        match period {
+            Some(period) if period.as_ref().0.0.is_zero() => {
+                Err(self.fault(&period.span(), &format!("no time for `{name}`"), "some time"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// What was written, or what is usual.
+pub(crate) fn number(written: &Option<Spanned<usize>>, usual: usize) -> usize {
+    written.as_ref().map_or(usual, |number| *number.as_ref())
 }

@@ -14,7 +14,6 @@ use simopen_server::authority::Authority;
 use super::telling::Telling;
 use crate::broker_arguments::BrokerArguments;
 use crate::broker_settings::BrokerFile;
-use crate::settings::Written;
 
 /// The most addresses that an invitation names.
 const MOST_ADDRESSES: usize = 8;
@@ -85,10 +84,11 @@ pub(super) async fn first_invitation<B: Administered>(
         return Ok(());
     }
     let of = &file.first_user;
-    let user = of.name.as_ref().map_or_else(|| "owner".to_owned(), |name| name.0.to_string());
-    let community =
-        of.community.as_ref().map_or_else(|| "home".to_owned(), |name| name.0.to_string());
-    let lifetime = of.lifetime.as_ref().map_or(USUAL_LIFETIME, |Written(period)| period.0);
+    let user =
+        of.name.as_ref().map_or_else(|| "owner".to_owned(), |name| name.as_ref().0.to_string());
+    let community = of.community.as_ref();
+    let community = community.map_or_else(|| "home".to_owned(), |name| name.as_ref().0.to_string());
+    let lifetime = of.lifetime.as_ref().map_or(USUAL_LIFETIME, |period| period.as_ref().0.0);
     let invite = Word::Invite {
         user: user.clone(),
         communities: vec![community],

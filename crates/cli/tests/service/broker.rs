@@ -161,6 +161,7 @@ fn a_wrong_configuration_is_refused_with_its_place_and_a_right_one_is_called_rig
     for (content, says) in [
         ("name = \"home\"\nlisten-on = []\n", "simopen.toml:2:1: found unknown field `listen-on`"),
         ("[forging]\nown = [\"192.0.2.1\"]\n", "simopen.toml:2:7: found `own`, which does nothing"),
+        ("[limits]\nlinks = 0\n", "simopen.toml:2:9: found 0 for `links`"),
         ("name = \n", "simopen.toml:1:"),
     ] {
         let path = scratch.file("simopen.toml", content);
@@ -174,6 +175,9 @@ fn a_wrong_configuration_is_refused_with_its_place_and_a_right_one_is_called_rig
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/simopen.toml");
     let output = broker(&["--config", example, "--check-config"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = broker(&["--check-config"]);
+    assert_eq!(output.status.code(), Some(2), "there is nothing to check: {output:?}");
+    assert!(text(&output.stderr).contains("--config"), "{output:?}");
     let output = broker(&["--config", "/nonexistent.toml"]);
     assert_eq!(output.status.code(), Some(2));
 }
