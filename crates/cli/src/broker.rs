@@ -32,6 +32,7 @@ use self::relay_apart::{Later, Whole, relay_apart};
 use self::telling::Telling;
 use crate::broker_arguments::{BrokerArguments, USUAL_DRAIN};
 use crate::broker_settings::{BrokerFile, RelayPlace};
+use crate::descriptor_budget::{DescriptorBudget, Wanted};
 use crate::ending::Ending;
 use crate::settings::{Source, Written};
 use crate::{FAILED, output, places, service_manager};
@@ -42,8 +43,6 @@ pub(crate) const PORT: u16 = 7443;
 pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 /// Of the store, in the data directory.
 const STORE: &str = "broker.sqlite";
-/// Descriptors that are no links: files, the store, probes, relayed connections, listeners.
-const OTHER_DESCRIPTORS: u64 = 256;
 
 pub(crate) fn run(arguments: &BrokerArguments) -> Result<ExitCode> {
     let file = match &arguments.config {
@@ -71,7 +70,7 @@ struct Prepared {
     metrics: Option<TcpListener>,
     consent: ConsentPolicy,
     forger: Option<Forger>,
-    links: usize,
+    budget: DescriptorBudget,
 }
 
 impl Prepared {
@@ -91,8 +90,12 @@ impl Prepared {
         };
         // Nothing that comes later needs a capability.
         keep_only(&[])?;
-        let links = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS))?.max(1);
-        Ok(Self { data, listeners, metrics, consent, forger, links })
+        let budget = DescriptorBudget::new(descriptors, wanted(file, forger.is_some()));
+        anyhow::ensure!(
+            budget.links > 0 && budget.newcomers > 0,
+            "{descriptors} descriptors are too few (LimitNOFILE, ulimit -n)"
+        );
+        Ok(Self { data, listeners, metrics, consent, forger, budget })
     }
 
     async fn serve(self, arguments: &BrokerArguments, file: &BrokerFile) -> Result<ExitCode> {
@@ -117,7 +120,7 @@ impl Prepared {
                 limits: file.limits(),
                 ..BrokerConfig::default()
             })
-            .service_limits(bounded(file.service_limits(), self.links))
+            .service_limits(bounded(file.service_limits(), self.budget))
             .authority(authority.clone())
             .store(store);
         for listener in self.listeners {
@@ -131,7 +134,9 @@ impl Prepared {
         let mut inside = None;
         match (file.relay.place(), &file.relay.control) {
             (RelayPlace::Inside, _) => {
-                let relay = relay::Builder::new().limits(file.relay_limits()).start()?;
+                let relay = relay::Builder::new()
+                    .limits(relay::Limits { pairs: self.budget.pairs, ..file.relay_limits() })
+                    .start()?;
                 inside = Some(relay.clone());
                 builder = builder.relay(addresses, relay);
             }
@@ -153,7 +158,7 @@ impl Prepared {
             tokio::spawn(serve_probes(listener, routes))
         });
         let telling = Telling { is_json: arguments.json };
-        telling.ready(&introduction, handle.local_addrs(), metrics, socket.path())?;
+        telling.ready(&introduction, handle.local_addrs(), metrics, socket.path(), &self.budget)?;
         if !arguments.no_invitation && file.first_user.invite.unwrap_or(true) {
             first_invitation(&attendant, file, telling).await?;
         }
@@ -209,14 +214,26 @@ fn start_forger(policy: Policy) -> Result<Forger> {
     spawn.start().context("forging is on, and cannot be")
 }
 
-/// No more links than there are descriptors.
-fn bounded(mut limits: ServiceLimits, links: usize) -> ServiceLimits {
-    if limits.links > links {
-        let wanted = limits.links;
-        tracing::info!(links, wanted, "the limit of descriptors allows fewer links");
-        limits.links = links;
+/// What the file wants descriptors for.
+fn wanted(file: &BrokerFile, has_forger: bool) -> Wanted {
+    let limits = file.service_limits();
+    Wanted {
+        links: limits.links,
+        of_link: if has_forger { 2 } else { 1 },
+        pairs: match file.relay.place() {
+            RelayPlace::Inside => file.relay_limits().pairs,
+            RelayPlace::Apart | RelayPlace::Nowhere => 0,
+        },
+        newcomers: limits.front.newcomers,
+        carriers: limits.front.carriers,
     }
-    limits.front.newcomers = limits.front.newcomers.min(links);
+}
+
+/// No more of anything than there are descriptors for.
+const fn bounded(mut limits: ServiceLimits, budget: DescriptorBudget) -> ServiceLimits {
+    limits.links = budget.links;
+    limits.front.newcomers = budget.newcomers;
+    limits.front.carriers = budget.carriers;
     limits
 }
 

@@ -14,6 +14,7 @@ mod broker_settings;
 mod classify;
 mod connect;
 mod demo;
+mod descriptor_budget;
 mod device_log;
 mod device_session;
 mod doctor;

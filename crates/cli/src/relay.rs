@@ -17,6 +17,7 @@ use simopen_device::socket::service_listener;
 use simopen_server::admin::Administered;
 use simopen_server::data_directory::DataDirectory;
 use simopen_server::figures::{Exposition, Figure, Readiness, ReadinessWatch, of_relay, router};
+use simopen_server::front;
 use simopen_server::relay::{self, Handle, authentication::Door, control};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 use self::joining::Joined;
 use crate::broker::{listeners, serve_probes};
 use crate::broker_arguments::USUAL_DRAIN;
+use crate::descriptor_budget::{DescriptorBudget, Wanted};
 use crate::ending::Ending;
 use crate::relay_arguments::RelayArguments;
 use crate::relay_settings::RelayFile;
@@ -65,25 +67,36 @@ struct Prepared {
     listeners: Vec<TcpListener>,
     control: TcpListener,
     metrics: Option<TcpListener>,
+    budget: DescriptorBudget,
 }
 
 impl Prepared {
     fn new(arguments: &RelayArguments, file: &RelayFile, data: DataDirectory) -> Result<Self> {
-        descriptors::raise_limit().context("the limit of descriptors")?;
+        let descriptors = descriptors::raise_limit().context("the limit of descriptors")?;
+        let (pairs, front) = (file.limits().pairs, file.front_limits());
+        let (newcomers, carriers) = (front.newcomers, front.carriers);
+        let wanted = Wanted { links: 0, of_link: 1, pairs, newcomers, carriers };
+        let budget = DescriptorBudget::new(descriptors, wanted);
+        anyhow::ensure!(
+            budget.pairs > 0 && budget.newcomers > 0,
+            "{descriptors} descriptors are too few (LimitNOFILE, ulimit -n)"
+        );
         let listeners = listeners(&arguments.listen, &file.listen)?;
         let control = arguments.control.or(file.control.as_ref().map(|written| written.0));
         let control = service_listener(control.unwrap_or(CONTROL))?;
         let metrics = file.metrics.listen.as_ref().map(|at| service_listener(at.0)).transpose()?;
         keep_only(&[])?;
-        Ok(Self { data, listeners, control, metrics })
+        Ok(Self { data, listeners, control, metrics, budget })
     }
 
     async fn serve(self, arguments: &RelayArguments, file: &RelayFile) -> Result<ExitCode> {
         let mut ending = Ending::listen().context("no signals")?;
         let joined = Joined::find_or_join(&self.data, arguments.invitation.as_deref()).await?;
         let door = Arc::new(Mutex::new(joined.door()?));
-        let mut builder =
-            relay::Builder::new().limits(file.limits()).front_limits(file.front_limits());
+        let DescriptorBudget { pairs, newcomers, carriers, .. } = self.budget;
+        let front = front::Limits { newcomers, carriers, ..file.front_limits() };
+        let limits = relay::Limits { pairs, ..file.limits() };
+        let mut builder = relay::Builder::new().limits(limits).front_limits(front);
         for listener in self.listeners {
             builder = builder.listen(listener);
         }
@@ -109,8 +122,9 @@ impl Prepared {
                 "metrics": metrics_at.map(|at| at.to_string()),
             }),
             &format!(
-                "relay listens for peers on {}, for its broker on {control_at}\n",
-                listen.join(", ")
+                "relay listens for peers on {}, for its broker on {control_at}\n{}",
+                listen.join(", "),
+                self.budget.told()
             ),
         )?;
         service_manager::tell_ready();

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use simopen_server::admin::{Introduction, Invited};
 
+use crate::descriptor_budget::DescriptorBudget;
 use crate::{moment, output};
 
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,7 @@ impl Telling {
         listeners: &[SocketAddr],
         metrics: Option<SocketAddr>,
         admin: &Path,
+        budget: &DescriptorBudget,
     ) -> Result<()> {
         let authority: String =
             introduction.authority.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -36,12 +38,21 @@ impl Telling {
                 "authority": authority,
                 "metrics": metrics.map(|at| at.to_string()),
                 "admin": admin,
+                "descriptors": {
+                    "limit": budget.limit,
+                    "links": budget.links,
+                    "pairs": budget.pairs,
+                    "carriers": budget.carriers,
+                    "newcomers": budget.newcomers,
+                    "reserve": budget.reserve,
+                },
             }),
             &format!(
-                "broker {} listens on {}\ndevices reach it at {}\n",
+                "broker {} listens on {}\ndevices reach it at {}\n{}",
                 introduction.name,
                 listen.join(", "),
-                addresses.join(", ")
+                addresses.join(", "),
+                budget.told()
             ),
         )
     }
