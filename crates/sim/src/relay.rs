@@ -73,8 +73,8 @@ impl RelayService {
                 self.machine.handle_end(session);
                 None
             }
-            // One of a newer broker.
-            _ => None,
+            // Its relay is one that nobody revokes; the other is one of a newer broker.
+            PairingOrder::Leave { .. } | _ => None,
         };
         self.turn(context);
         paired
