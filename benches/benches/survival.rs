@@ -11,8 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use simopen_benches::apart::{Apart, Newcomers, be_broker};
-use simopen_benches::attack::{Attack, Attacker, be_attacker, take_all_descriptors};
+use simopen_benches::apart::{Apart, Newcomers, RESERVED, be_broker};
+use simopen_benches::attack::{
+    Attack, Attacker, be_attacker, take_all_descriptors, that_can_stand,
+};
 use simopen_benches::client::{Client, dial};
 use simopen_benches::latency::Latencies;
 use simopen_benches::stand::secret;
@@ -31,10 +33,11 @@ use tokio::task::JoinHandle;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+/// A part and its name.
+type Part = (&'static str, fn() -> Outcome<()>);
+
 /// What the issue names.
-const CONNECTIONS: u64 = 20_000;
-/// Descriptors of the broker that are for no attack.
-const RESERVED: u64 = 500;
+const CONNECTIONS: usize = 20_000;
 /// Where honest devices come from, and where guesses.
 const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const GUESSER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
     }
     take_all_descriptors();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
-    let parts: [(&str, fn() -> Outcome<()>); 4] =
+    let parts: [Part; 4] =
         [("attacks", attacks), ("pairings", pairings), ("fan-out", fan_out), ("soak", soak)];
     for (name, part) in parts {
         let is_wanted =
@@ -77,13 +80,14 @@ fn runtime() -> Outcome<Runtime> {
 }
 
 fn attacks() -> Outcome<()> {
-    let connections = CONNECTIONS.min(take_all_descriptors().saturating_sub(RESERVED)) as usize;
+    let (connections, standing) =
+        (CONNECTIONS, usize::try_from(that_can_stand(CONNECTIONS as u64, RESERVED))?);
     runtime()?.block_on(async {
         let broker = Apart::start("attacks", 8, Newcomers::All)?;
         measure(&broker, "nothing").await?;
         let attacker = Attacker::start(Attack::SlowBytes, broker.address, connections)?;
         let what =
-            format!("{connections} connections that send a byte a second, all of which may stand");
+            format!("{standing} connections that send a byte a second, all of which may stand");
         measure(&broker, &what).await?;
         drop((attacker, broker));
 

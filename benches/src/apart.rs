@@ -32,13 +32,16 @@ const BROKER: &str = "broker-on-one-core";
 /// Where the keys of devices are, a line of hexadecimal digits each.
 const KEYS: &str = "keys";
 
+/// Descriptors of a broker that are for everything but newcomers.
+pub const RESERVED: u64 = 500;
+
 /// How many connections that have not shown who they are stand at a time. May grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Newcomers {
     /// As many as by default.
     Usual,
-    /// As many as there are descriptors.
+    /// As many as there are descriptors, less [`RESERVED`].
     All,
 }
 
@@ -155,7 +158,7 @@ fn serve(directory: &Path, takes_all: bool) -> Result<(), Failure> {
     let prepared = Prepared::of_keys(authority, keys)?;
     let mut limits = ServiceLimits::default();
     if takes_all {
-        limits.front.newcomers = usize::try_from(descriptors)?;
+        limits.front.newcomers = usize::try_from(descriptors.saturating_sub(RESERVED))?;
     }
     let _stand = prepared
         .start_on(listener, move |builder| with_relay(builder.service_limits(limits), address))?;

@@ -43,9 +43,13 @@ impl Attack {
     }
 }
 
-/// An attack that goes on until this is dropped.
+/// Descriptors of an attacker that are for no connection.
+const OWN_DESCRIPTORS: u64 = 100;
+
+/// An attack that goes on until this is dropped: of one process, or of as many as it takes where one
+/// may not have so many descriptors.
 #[derive(Debug)]
-pub struct Attacker(Child);
+pub struct Attacker(Vec<Child>);
 
 impl Attacker {
     /// Starts it, and waits until it has opened all its connections once.
@@ -54,31 +58,57 @@ impl Attacker {
     ///
     /// What the system says.
     pub fn start(attack: Attack, at: SocketAddr, connections: usize) -> io::Result<Self> {
-        let mut child = Command::new("/proc/self/exe")
-            .args([ATTACK, attack.name(), &at.to_string(), &connections.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take();
-        let attacker = Self(child);
-        let mut line = String::new();
-        if let Some(output) = output {
-            BufReader::new(output).read_line(&mut line)?;
+        let of_one = take_all_descriptors().saturating_sub(OWN_DESCRIPTORS).max(1);
+        let of_one = usize::try_from(of_one).unwrap_or(usize::MAX);
+        let mut attacker = Self(Vec::new());
+        let mut left = connections;
+        while left > 0 {
+            let part = left.min(of_one);
+            let child = Command::new("/proc/self/exe")
+                .args([ATTACK, attack.name(), &at.to_string(), &part.to_string()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            attacker.0.push(child);
+            left -= part;
         }
-        if line.trim() == READY {
-            Ok(attacker)
-        } else {
-            Err(io::Error::other(format!("the attacker said {line:?}")))
+        for child in &mut attacker.0 {
+            let mut line = String::new();
+            if let Some(output) = child.stdout.take() {
+                BufReader::new(output).read_line(&mut line)?;
+            }
+            if line.trim() != READY {
+                return Err(io::Error::other(format!("an attacker said {line:?}")));
+            }
         }
+        Ok(attacker)
     }
 }
 
 impl Drop for Attacker {
     fn drop(&mut self) {
-        // It may have ended, which is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        for child in &mut self.0 {
+            // It may have ended, which is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
+}
+
+/// How many of so many connections one broker can have at a time under the limit of descriptors of
+/// this process, `reserved` of which are for everything else. Says aloud where those are not all.
+#[must_use]
+pub fn that_can_stand(wanted: u64, reserved: u64) -> u64 {
+    let limit = take_all_descriptors();
+    let standing = wanted.min(limit.saturating_sub(reserved));
+    if standing < wanted {
+        println!(
+            "  NOT RUN IN FULL: of {wanted} connections only {standing} can stand at a time. One broker \
+             that has them all needs a hard RLIMIT_NOFILE of {}, and here it is {limit}",
+            wanted + reserved
+        );
+    }
+    standing
 }
 
 /// Becomes an attacker, where the arguments say so; does not return then before the attack is over.
