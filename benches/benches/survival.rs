@@ -36,7 +36,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// A part and its name.
 type Part = (&'static str, fn() -> Outcome<()>);
 
-/// What the issue names.
+/// How many slow connections an attack is to hold.
 const CONNECTIONS: usize = 20_000;
 /// Where honest devices come from, and where guesses.
 const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
