@@ -285,9 +285,11 @@ mod tests {
         assert!(tally.compared > 200 && tally.compared < 400, "{tally:?}");
         let (others, other_tally) = found(4);
         assert_eq!(other_tally.attempts, 400);
-        // Threads come to different numbers in the end, and agree on those that all have passed.
-        let common = others.iter().filter(|one| surprises.contains(one)).count();
-        assert!(common * 2 > surprises.len(), "{common} of {}", surprises.len());
+        // Threads come to different numbers in the end, one of them through a hundred of its own at
+        // least; of the numbers that one thread passed alone they tell the same.
+        let common: Vec<_> = others.iter().filter(|(nth, _)| *nth < 400).collect();
+        assert!(!common.is_empty());
+        assert!(common.iter().all(|one| surprises.contains(one)), "{common:?}");
     }
 
     #[test]
