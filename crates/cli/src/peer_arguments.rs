@@ -68,7 +68,7 @@ pub(crate) struct HomeArguments {
 /// Through what the network is reached, where a command logs in for itself.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NetworkArguments {
-    /// An HTTP proxy, as http://[USER:PASSWORD@]HOST:PORT, or none; otherwise $HTTPS_PROXY.
+    /// An HTTP proxy, as `http://[USER:PASSWORD@]HOST:PORT`, or none; otherwise $HTTPS_PROXY.
     ///
     /// Everybody on this machine can read a command line: a password belongs into $HTTPS_PROXY.
     /// Where `simopen peer` runs, it reaches brokers and relays as it was told itself.
