@@ -210,14 +210,10 @@ impl Relay {
         }
     }
 
-    /// Both sides of a pair have ended.
+    /// Both sides of a pair have ended. Its values are unknown from now on, which is answered as used
+    /// ones are: so no pair that is over holds a place.
     pub fn handle_over(&mut self, session: SessionId) {
-        let Some(pair @ Pair { state: State::Active { .. }, .. }) = self.pairs.get_mut(&session)
-        else {
-            return;
-        };
-        pair.state = State::Over;
-        if pair.keys.is_none() {
+        if matches!(self.pairs.get(&session), Some(Pair { state: State::Active { .. }, .. })) {
             self.remove(session);
         }
     }
@@ -250,7 +246,7 @@ impl Relay {
         [present, scan].into_iter().flatten().min()
     }
 
-    /// Pairings that are pending, active, or over while their values still live.
+    /// Pairings that are pending, active, or given up while their values still live.
     #[must_use]
     pub fn pairs(&self) -> usize {
         self.pairs.len()

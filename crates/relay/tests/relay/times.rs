@@ -96,6 +96,19 @@ fn a_pair_that_is_half_closed_for_over_thirty_seconds_is_ended() {
 }
 
 #[test]
+fn a_pair_that_is_over_holds_no_place_and_its_values_stay_good_for_nothing() {
+    let mut bench = Bench::new();
+    bench.open(7);
+    bench.present(1, value(7, 0));
+    bench.present(2, value(7, 1));
+    bench.came();
+    bench.relay.handle_over(SessionId(7));
+    assert_eq!(bench.relay.pairs(), 0);
+    bench.present(3, value(7, 0));
+    assert_eq!(bench.came(), [refused(3)]);
+}
+
+#[test]
 fn a_pair_that_is_open_both_ways_is_never_ended_by_a_scan() {
     let mut bench = Bench::new();
     bench.open(7);
