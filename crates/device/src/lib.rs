@@ -52,6 +52,7 @@
 
 pub mod capability;
 pub mod capture;
+pub mod carried;
 pub mod clock;
 pub mod confinement;
 pub mod conntrack;

@@ -15,7 +15,6 @@
 //! # Ok(()) }
 //! ```
 
-mod carried;
 mod carrier;
 mod connect;
 mod error;
@@ -25,6 +24,7 @@ mod proxy;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use simopen_device::carried::Carried;
 use simopen_protocol::address::HostPort;
 use simopen_protocol::technique;
 use simopen_protocol::token::Token;
@@ -33,7 +33,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tracing::info;
 
-pub use self::carried::Carried;
 pub use self::error::{CarriageError, ProxyWords};
 pub use self::proxy::{Login, NoProxy, Proxy, ProxyError};
 

@@ -11,7 +11,6 @@
 //! the oldest goes first where they are too many, and none stays for over 10 s. Accepting goes on
 //! when descriptors are used up.
 
-mod carried;
 mod carrier;
 mod http;
 mod newcomer;
@@ -23,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use simopen_device::carried::Carried;
 use simopen_device::socket::{keep_alive, set_backlog};
 use simopen_packet::Syn;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +31,6 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-pub use self::carried::Carried;
 use self::carrier::Carriers;
 use self::newcomer::Newcomers;
 pub use self::newcomer::{Newcomer, Witness};

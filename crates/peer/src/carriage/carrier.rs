@@ -43,7 +43,7 @@ pub(super) async fn open(origin: Origin, errand: &Errand) -> Result<Carried, Car
     debug!(up = up.kind(), down = down.kind(), "inside bodies of HTTP");
     let (near, far) = duplex(BUFFER);
     tokio::spawn(carry(near, up, down));
-    Ok(Carried::http(far))
+    Ok(Carried::from(far))
 }
 
 /// Carries until both directions have ended or one has broken.

@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use simopen_protocol::carrier::{
     CarrierId, DIGEST_LEN, Direction, Errand, ExchangePath, Extent, SEEN,
 };
@@ -205,7 +204,7 @@ impl Carrier {
         // The other end is held by this carrier, and there is room for a byte.
         let _ = far.stream.write_all(&[SEEN]).await;
         match far.claim {
-            Some(claim) => claim.attach(Carried::http(Bytes::new(), far.stream)),
+            Some(claim) => claim.attach(Carried::from(far.stream)),
             None => {
                 tokio::spawn(async move {
                     if let Some(shared) = far.shared.upgrade() {

@@ -81,7 +81,7 @@ pub(super) async fn welcome_carried(
     if !matches!(read, Ok(1)) {
         return;
     }
-    let stream = Carried::http(Bytes::copy_from_slice(&byte), stream);
+    let stream = Carried::http_after(Bytes::copy_from_slice(&byte), stream);
     let kind = match First::of(byte[0]) {
         First::Tls => Kind::Tls,
         First::Frame => Kind::Clear,
