@@ -30,12 +30,12 @@ use simopen_server::wall_clock::WallClock;
 use self::introduction::{first_invitation, introduce};
 use self::relay_apart::{Later, Whole, relay_apart};
 use self::telling::Telling;
-use crate::broker_arguments::{BrokerArguments, USUAL_DRAIN};
+use crate::broker_arguments::BrokerArguments;
 use crate::broker_settings::{BrokerFile, RelayPlace};
 use crate::descriptor_budget::{DescriptorBudget, Wanted};
 use crate::ending::Ending;
-use crate::settings::{Source, Written};
-use crate::{FAILED, output, places, service_manager};
+use crate::settings::{self, Written};
+use crate::{FAILED, places, service_manager};
 
 /// The port that everything goes to.
 pub(crate) const PORT: u16 = 7443;
@@ -45,14 +45,9 @@ pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 const STORE: &str = "broker.sqlite";
 
 pub(crate) fn run(arguments: &BrokerArguments) -> Result<ExitCode> {
-    let file = match &arguments.config {
-        Some(path) => BrokerFile::read(&Source::read(path)?)?,
-        None => BrokerFile::default(),
-    };
-    if arguments.check_config {
-        output::print("the configuration is right\n")?;
+    let Some(file) = arguments.service.configuration(BrokerFile::read)? else {
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     let data = arguments.data.as_deref().or(file.data.as_deref());
     let data = DataDirectory::open(&places::data(data, places::BROKER)?)?;
     let broker = Prepared::new(arguments, &file, data)?;
@@ -77,7 +72,7 @@ impl Prepared {
     fn new(arguments: &BrokerArguments, file: &BrokerFile, data: DataDirectory) -> Result<Self> {
         let descriptors = descriptors::raise_limit().context("the limit of descriptors")?;
         let listeners = listeners(&arguments.listen, &file.listen)?;
-        let metrics = file.metrics.listen.as_ref().map(|at| service_listener(at.0)).transpose()?;
+        let metrics = file.metrics.listener()?;
         let mut policy = file.forging();
         let here = listeners.iter().map(TcpListener::local_addr);
         let here = here.collect::<io::Result<Vec<SocketAddr>>>()?;
@@ -169,7 +164,7 @@ impl Prepared {
         };
         readiness.set(Readiness::Draining);
         service_manager::tell_stopping();
-        let within = file.drain.as_ref().map_or(USUAL_DRAIN, |Written(period)| period.0);
+        let within = settings::drain(&file.drain);
         telling.draining(within)?;
         ending.tidy(handle.drain(within)).await;
         if let Some(probes) = probes {

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use simopen_protocol::address::HostPort;
 use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, UserId};
 
+use crate::service_arguments::{LogFormat, ServiceArguments};
 use crate::settings::Period;
 
 /// The commands of an operator.
@@ -37,21 +37,11 @@ impl OperatorCommand {
     /// How the log is written, of a service.
     pub(crate) const fn log(&self) -> Option<LogFormat> {
         match self {
-            Self::Broker(broker) => Some(broker.log),
-            Self::Relay(relay) => Some(relay.log),
+            Self::Broker(broker) => Some(broker.service.log),
+            Self::Relay(relay) => Some(relay.service.log),
             Self::Admin(_) => None,
         }
     }
-}
-
-/// How a service writes its log to standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
-pub(crate) enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 #[derive(Debug, Args)]
@@ -61,13 +51,8 @@ pub(crate) struct BrokerArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Read everything else from a file (docs/operating.md); flags go before it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Say whether the configuration is right, and end: 0 if it is, 2 if not.
-    #[arg(long, requires = "config")]
-    pub(crate) check_config: bool,
+    #[command(flatten)]
+    pub(crate) service: ServiceArguments,
 
     /// Listen here instead of on port 7443 of all addresses; several times for several.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -89,10 +74,6 @@ pub(crate) struct BrokerArguments {
     /// Print one JSON object a line: ready, invitation, draining.
     #[arg(long)]
     pub(crate) json: bool,
-
-    /// How the log is written.
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) log: LogFormat,
 }
 
 #[derive(Debug, Args)]
@@ -225,6 +206,3 @@ fn parse_whom(text: &str) -> Result<Whom, String> {
         (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
     }
 }
-
-/// How long a service lets connections end, where nothing else is said.
-pub(crate) const USUAL_DRAIN: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use simopen_server::broker::ServiceLimits;
 use simopen_server::{forger, relay};
 use toml::Spanned;
 
-use crate::settings::{Network, Period, Source, Written, number};
+use crate::settings::{MetricsSection, Network, Period, Source, Written, number, period};
 
 /// The whole file. What is left out is as without a file.
 #[derive(Debug, Default, Deserialize)]
@@ -136,14 +136,6 @@ pub(crate) struct ForgingSection {
     pub(crate) towards: Option<Spanned<u32>>,
 }
 
-/// Figures and probes over HTTP.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct MetricsSection {
-    /// Where; nowhere if left out.
-    pub(crate) listen: Option<Written<SocketAddr>>,
-}
-
 /// How much is held; what is left out is as [`Limits::default`] and its kin say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -225,8 +217,8 @@ impl BrokerFile {
                 networks: values(networks.as_ref()).map(|Written(of)| (of.0, of.1)).collect(),
             },
             limits: forger::Limits {
-                per_second: per_second.as_ref().map_or(usual.per_second, |limit| *limit.as_ref()),
-                towards: towards.as_ref().map_or(usual.towards, |limit| *limit.as_ref()),
+                per_second: number(per_second, usual.per_second),
+                towards: number(towards, usual.towards),
             },
         }
     }
@@ -234,9 +226,6 @@ impl BrokerFile {
     /// How much the broker holds.
     pub(crate) fn limits(&self) -> Limits {
         let (set, usual) = (&self.limits, Limits::default());
-        let delay = |written: &Option<Spanned<Written<Period>>>, usual| {
-            written.as_ref().map_or(usual, |written| written.as_ref().0.0)
-        };
         Limits {
             peers_per_user: number(&set.logins_per_user, usual.peers_per_user),
             devices_per_user: number(&set.devices_per_user, usual.devices_per_user),
@@ -247,8 +236,8 @@ impl BrokerFile {
             members_per_team: number(&set.members_per_team, usual.members_per_team),
             notes_per_user: number(&set.notes_per_user, usual.notes_per_user),
             note_bytes_per_user: number(&set.note_bytes_per_user, usual.note_bytes_per_user),
-            guess_delay: delay(&set.guess_delay, usual.guess_delay),
-            longest_guess_delay: delay(&set.longest_guess_delay, usual.longest_guess_delay),
+            guess_delay: period(&set.guess_delay, usual.guess_delay),
+            longest_guess_delay: period(&set.longest_guess_delay, usual.longest_guess_delay),
             ..usual
         }
     }
@@ -258,9 +247,7 @@ impl BrokerFile {
         let (set, mut limits) = (&self.limits, ServiceLimits::default());
         limits.links = number(&set.links, limits.links);
         limits.front.newcomers = number(&set.newcomers, limits.front.newcomers);
-        if let Some(time) = &set.newcomer_time {
-            limits.front.newcomer_time = time.as_ref().0.0;
-        }
+        limits.front.newcomer_time = period(&set.newcomer_time, limits.front.newcomer_time);
         limits.waiting_of_link = number(&set.waiting_bytes_per_link, limits.waiting_of_link);
         limits.waiting = number(&set.waiting_bytes, limits.waiting);
         limits
@@ -269,8 +256,7 @@ impl BrokerFile {
     /// How much the relay inside holds.
     pub(crate) fn relay_limits(&self) -> relay::Limits {
         let usual = relay::Limits::default();
-        let pairs = self.relay.pairs.as_ref().map_or(usual.pairs, |pairs| *pairs.as_ref());
-        relay::Limits { pairs, ..usual }
+        relay::Limits { pairs: number(&self.relay.pairs, usual.pairs), ..usual }
     }
 
     /// Whether the operator may make pairs for unmodified clients.

@@ -28,14 +28,14 @@ use crate::{FAILED, surroundings};
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(arguments: &ConnectArguments) -> Result<ExitCode> {
-    let home = surroundings::home(&arguments.home)?;
+    let home = surroundings::home(&arguments.surroundings.home)?;
     let joined = joined(&home, arguments.name.broker.as_ref())?;
     let order = ConnectOrder { to: arguments.name.to_string(), service: arguments.service.clone() };
     run_until_interrupted(async {
         let config = DeviceConfig {
             reachable: Reachable::No,
             techniques: arguments.techniques.as_ref().map(|techniques| techniques.0.clone()),
-            ..surroundings::device(&arguments.network)?
+            ..surroundings::device(&arguments.surroundings.network)?
         };
         // The manager has an order of its own.
         let desk = if config.techniques.is_some() {

@@ -45,10 +45,12 @@ pub(crate) fn run(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCo
 
 /// Where a command gets things done that waits for nobody.
 pub(crate) async fn desk(arguments: &DeskArguments, broker: Option<&BrokerName>) -> Result<Desk> {
-    let home = surroundings::home(&arguments.home)?;
+    let home = surroundings::home(&arguments.surroundings.home)?;
     let joined = joined(&home, broker)?;
-    let config =
-        DeviceConfig { reachable: Reachable::No, ..surroundings::device(&arguments.network)? };
+    let config = DeviceConfig {
+        reachable: Reachable::No,
+        ..surroundings::device(&arguments.surroundings.network)?
+    };
     Ok(Desk::open(&home, joined, &config).await?)
 }
 

@@ -25,10 +25,10 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
     let device = arguments.device.clone().or_else(surroundings::machine_name);
     let device =
         device.ok_or_else(|| anyhow!("this machine has no name to go by; give one by --device"))?;
-    let home = surroundings::home(&arguments.home)?;
+    let home = surroundings::home(&arguments.desk.surroundings.home)?;
     let name = arguments.broker.clone().unwrap_or_else(|| invitation.broker.clone());
     check_is_free(&home, &name, arguments)?;
-    let carriage = surroundings::carriage(&arguments.network)?;
+    let carriage = surroundings::carriage(&arguments.desk.surroundings.network)?;
     let key = DeviceKey::generate()?;
     run_until_interrupted(async {
         let credentials = match join(&invitation, &device, &key, &carriage).await {
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
             key: credentials.key,
         };
         keep(&home, &membership, arguments)?;
-        output::print(&report(&home, &membership, arguments.json))?;
+        output::print(&report(&home, &membership, arguments.desk.json))?;
         Ok(ExitCode::SUCCESS)
     })
 }

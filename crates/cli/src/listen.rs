@@ -16,11 +16,13 @@ use crate::peer_arguments::ListenArguments;
 use crate::{FAILED, surroundings};
 
 pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode> {
-    let home = surroundings::home(&arguments.home)?;
+    let home = surroundings::home(&arguments.surroundings.home)?;
     let joined = joined(&home, None)?;
     run_until_interrupted(async {
-        let config =
-            DeviceConfig { reachable: Reachable::Yes, ..surroundings::device(&arguments.network)? };
+        let config = DeviceConfig {
+            reachable: Reachable::Yes,
+            ..surroundings::device(&arguments.surroundings.network)?
+        };
         let desk = Desk::open(&home, joined, &config).await?;
         let code = match desk.listen(&arguments.service).await {
             Ok(doorway) => {

@@ -38,6 +38,7 @@ mod relay_arguments;
 mod relay_settings;
 mod scenario;
 mod screen;
+mod service_arguments;
 mod service_manager;
 mod settings;
 mod share;
@@ -60,8 +61,9 @@ use simopen_server::forger;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command, LabCommand, SimCommand};
-use crate::broker_arguments::{LogFormat, OperatorCommand};
+use crate::broker_arguments::OperatorCommand;
 use crate::peer_arguments::PeerCommand;
+use crate::service_arguments::LogFormat;
 
 /// It was tried, and it failed.
 const FAILED: u8 = 1;

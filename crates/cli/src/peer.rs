@@ -21,7 +21,7 @@ use crate::{device_log, device_session, output, surroundings};
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
-    let home = surroundings::home(&arguments.home)?;
+    let home = surroundings::home(&arguments.surroundings.home)?;
     let joined = home.memberships()?;
     let lock = Manager::lock(&home)?;
     device_session::run(async {
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
         let config = DeviceConfig {
             reachable: Reachable::Yes,
             watcher: Some(watcher),
-            ..surroundings::device(&arguments.network)?
+            ..surroundings::device(&arguments.surroundings.network)?
         };
         let device = Device::start(&home, joined, &config);
         let manager = Manager::bind(&home, device.clone(), lock)?;

@@ -80,6 +80,16 @@ pub(crate) struct NetworkArguments {
     pub(crate) no_proxy: Option<String>,
 }
 
+/// What all commands take that log in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SurroundingsArguments {
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArguments,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct JoinArguments {
     /// The line that the broker printed, in quotes; '-' reads it from standard input, where other
@@ -99,15 +109,8 @@ pub(crate) struct JoinArguments {
     #[arg(long)]
     pub(crate) replace: bool,
 
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
-
-    #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub(crate) desk: DeskArguments,
 }
 
 #[derive(Debug, Args)]
@@ -121,10 +124,7 @@ pub(crate) struct PeerArguments {
     pub(crate) offer: Vec<(String, SocketAddr)>,
 
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
-
-    #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub(crate) surroundings: SurroundingsArguments,
 }
 
 #[derive(Debug, Args)]
@@ -154,10 +154,7 @@ pub(crate) struct ConnectArguments {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
-
-    #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub(crate) surroundings: SurroundingsArguments,
 }
 
 #[derive(Debug, Args)]
@@ -180,10 +177,7 @@ pub(crate) struct ListenArguments {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
-
-    #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub(crate) surroundings: SurroundingsArguments,
 }
 
 #[derive(Debug, Args)]
@@ -204,10 +198,7 @@ pub(crate) struct DeskArguments {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
-
-    #[command(flatten)]
-    pub(crate) network: NetworkArguments,
+    pub(crate) surroundings: SurroundingsArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -236,16 +227,12 @@ pub(crate) struct TeamArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TeamMemberArguments {
-    /// TEAM or COMMUNITY/TEAM, with @BROKER behind it where several were joined.
-    #[arg(value_name = "TEAM")]
-    pub(crate) team: TeamPath,
+    #[command(flatten)]
+    pub(crate) of: TeamArguments,
 
     /// Whom.
     #[arg(value_name = "USER", required = true)]
     pub(crate) users: Vec<UserId>,
-
-    #[command(flatten)]
-    pub(crate) desk: DeskArguments,
 }
 
 #[derive(Debug, Subcommand)]

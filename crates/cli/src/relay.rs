@@ -25,13 +25,11 @@ use tokio::time::timeout;
 
 use self::joining::Joined;
 use crate::broker::{listeners, serve_probes};
-use crate::broker_arguments::USUAL_DRAIN;
 use crate::descriptor_budget::{DescriptorBudget, Wanted};
 use crate::ending::Ending;
 use crate::relay_arguments::RelayArguments;
 use crate::relay_settings::RelayFile;
-use crate::settings::{Source, Written};
-use crate::{output, places, service_manager};
+use crate::{output, places, service_manager, settings};
 
 /// Where a relay listens for its broker.
 const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7444);
@@ -43,14 +41,9 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const RENEWAL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(crate) fn run(arguments: &RelayArguments) -> Result<ExitCode> {
-    let file = match &arguments.config {
-        Some(path) => RelayFile::read(&Source::read(path)?)?,
-        None => RelayFile::default(),
-    };
-    if arguments.check_config {
-        output::print("the configuration is right\n")?;
+    let Some(file) = arguments.service.configuration(RelayFile::read)? else {
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     let data = arguments.data.as_deref().or(file.data.as_deref());
     let data = DataDirectory::open(&places::data(data, places::RELAY)?)?;
     let relay = Prepared::new(arguments, &file, data)?;
@@ -84,7 +77,7 @@ impl Prepared {
         let listeners = listeners(&arguments.listen, &file.listen)?;
         let control = arguments.control.or(file.control.as_ref().map(|written| written.0));
         let control = service_listener(control.unwrap_or(CONTROL))?;
-        let metrics = file.metrics.listen.as_ref().map(|at| service_listener(at.0)).transpose()?;
+        let metrics = file.metrics.listener()?;
         keep_only(&[])?;
         Ok(Self { data, listeners, control, metrics, budget })
     }
@@ -131,7 +124,7 @@ impl Prepared {
         ending.told().await;
         readiness.set(Readiness::Draining);
         service_manager::tell_stopping();
-        let within = file.drain.as_ref().map_or(USUAL_DRAIN, |Written(period)| period.0);
+        let within = settings::drain(&file.drain);
         say(
             arguments,
             &json!({ "event": "draining", "seconds": within.as_secs() }),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::broker_arguments::LogFormat;
+use crate::service_arguments::ServiceArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct RelayArguments {
@@ -14,13 +14,8 @@ pub(crate) struct RelayArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Read everything else from a file (docs/operating.md); flags go before it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Say whether the configuration is right, and end: 0 if it is, 2 if not.
-    #[arg(long, requires = "config")]
-    pub(crate) check_config: bool,
+    #[command(flatten)]
+    pub(crate) service: ServiceArguments,
 
     /// Join by this invitation, if this has not joined yet; `-` reads it from standard input. The
     /// variable SIMOPEN_RELAY_INVITATION does the same, and lists of processes do not show it.
@@ -38,8 +33,4 @@ pub(crate) struct RelayArguments {
     /// Print one JSON object a line: joined, ready, draining.
     #[arg(long)]
     pub(crate) json: bool,
-
-    /// How the log is written.
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) log: LogFormat,
 }

@@ -8,7 +8,7 @@ use simopen_scenario::file::FileError;
 use simopen_server::{front, relay};
 use toml::Spanned;
 
-use crate::settings::{Period, Source, Written, number};
+use crate::settings::{MetricsSection, Period, Source, Written, number, period};
 
 /// The whole file. What is left out is as without a file.
 #[derive(Debug, Default, Deserialize)]
@@ -26,14 +26,6 @@ pub(crate) struct RelayFile {
     pub(crate) metrics: MetricsSection,
     /// How much is held.
     pub(crate) limits: LimitsSection,
-}
-
-/// Figures and probes over HTTP.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct MetricsSection {
-    /// Where; nowhere if left out.
-    pub(crate) listen: Option<Written<SocketAddr>>,
 }
 
 /// How much is held.
@@ -66,10 +58,9 @@ impl RelayFile {
     /// How much its listeners hold.
     pub(crate) fn front_limits(&self) -> front::Limits {
         let (set, usual) = (&self.limits, front::Limits::default());
-        let time = set.newcomer_time.as_ref().map(|time| time.as_ref().0.0);
         front::Limits {
             newcomers: number(&set.newcomers, usual.newcomers),
-            newcomer_time: time.unwrap_or(usual.newcomer_time),
+            newcomer_time: period(&set.newcomer_time, usual.newcomer_time),
             carriers: number(&set.carriers, usual.carriers),
         }
     }

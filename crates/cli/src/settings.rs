@@ -1,21 +1,27 @@
 //! Configuration files of services: TOML, of which every complaint names line and column, what was
 //! found, what was expected, and the nearest known name.
 
+mod metrics;
 mod written;
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use simopen_scenario::file::FileError;
 use toml::Spanned;
 
+pub(crate) use self::metrics::MetricsSection;
 pub(crate) use self::written::{Network, Period, Written};
 
 /// The longest file, in bytes.
 const LONGEST: u64 = 256 * 1024;
+
+/// How long a service lets connections end, where nothing else is said.
+const USUAL_DRAIN: Duration = Duration::from_secs(30);
 
 /// A file with its text, by which places in it are found.
 pub(crate) struct Source {
@@ -93,7 +99,17 @@ impl Source {
     }
 }
 
-/// What was written, or what is usual.
-pub(crate) fn number(written: &Option<Spanned<usize>>, usual: usize) -> usize {
+/// The number that was written, or the usual one.
+pub(crate) fn number<N: Copy>(written: &Option<Spanned<N>>, usual: N) -> N {
     written.as_ref().map_or(usual, |number| *number.as_ref())
+}
+
+/// The time that was written, or the usual one.
+pub(crate) fn period(written: &Option<Spanned<Written<Period>>>, usual: Duration) -> Duration {
+    written.as_ref().map_or(usual, |period| period.as_ref().0.0)
+}
+
+/// How long a service lets connections end.
+pub(crate) fn drain(written: &Option<Written<Period>>) -> Duration {
+    written.as_ref().map_or(USUAL_DRAIN, |period| period.0.0)
 }

@@ -43,11 +43,12 @@ fn members(
     what: &str,
     deed: impl Fn(String, String) -> Deed,
 ) -> Result<ExitCode> {
-    let team = arguments.team.to_string();
-    let deeds = arguments.users.iter().map(|user| {
+    let TeamMemberArguments { of: TeamArguments { team: path, desk }, users } = arguments;
+    let team = path.to_string();
+    let deeds = users.iter().map(|user| {
         (deed(team.clone(), user.to_string()), format!("{user} {what} the team {team}"))
     });
-    act(&arguments.desk, arguments.team.broker.as_ref(), deeds.collect())
+    act(desk, path.broker.as_ref(), deeds.collect())
 }
 
 fn in_json(status: &Status) -> serde_json::Value {
