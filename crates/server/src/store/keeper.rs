@@ -3,15 +3,11 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
-use simopen_broker::directory::Change;
 use simopen_broker::{Persist, PersistId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::error;
 
 use super::{Store, StoreError};
-
-/// The most requests that one transaction holds.
-const GROUP: usize = 256;
 
 /// Hands changes to the thread. When it is dropped, the thread writes what it has and ends.
 pub(crate) struct Keeper {
@@ -52,29 +48,18 @@ impl Drop for Keeper {
     }
 }
 
-/// What came in while the last transaction was written goes into the next one together.
+/// One after the other: the broker sends the next when it has heard of the last.
 fn write(
     mut store: Box<dyn Store>,
     requests: &Receiver<Persist>,
     answers: &UnboundedSender<(PersistId, bool)>,
 ) {
-    while let Ok(first) = requests.recv() {
-        let mut group = vec![first];
-        group.extend(requests.try_iter().take(GROUP - 1));
-        let changes: Vec<Change> =
-            group.iter().flat_map(|persist| persist.changes.iter().cloned()).collect();
-        let all = store.append(&changes);
-        for persist in &group {
-            // One that cannot be kept must not keep the others from it.
-            let kept = match &all {
-                Ok(()) => Ok(()),
-                Err(_) => store.append(&persist.changes),
-            };
-            if let Err(error) = &kept {
-                error!(%error, "a change was not kept");
-            }
-            // The broker may have ended.
-            let _ = answers.send((persist.id, kept.is_ok()));
+    for persist in requests {
+        let kept = store.append(&persist.changes);
+        if let Err(error) = &kept {
+            error!(%error, "a change was not kept");
         }
+        // The broker may have ended.
+        let _ = answers.send((persist.id, kept.is_ok()));
     }
 }
