@@ -104,7 +104,7 @@ impl Extent {
 
 /// The path of a request: `/simopen/link/CARRIER/EXTENT/OFFSET` or
 /// `/simopen/meet/DIGEST/CARRIER/EXTENT/OFFSET`, digest and carrier as 64 lower-case hexadecimal
-/// digits, the offset decimal.
+/// digits, the offset decimal without a zero in front. A path has one spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExchangePath {
     /// What the carrier is for.
@@ -149,8 +149,10 @@ impl FromStr for ExchangePath {
         let all = [Extent::Endless, Extent::Bounded, Extent::Last];
         let extent = all.into_iter().find(|known| known.word() == word).ok_or(ExchangePathError)?;
         let digits = next()?;
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let offset = digits.parse().ok().filter(|_| is_number).ok_or(ExchangePathError)?;
+        let offset = digits.parse().map_err(|_| ExchangePathError)?;
+        if u64::to_string(&offset) != digits {
+            return Err(ExchangePathError);
+        }
         match parts.next() {
             None => Ok(Self { errand, carrier, extent, offset }),
             Some(_) => Err(ExchangePathError),
@@ -249,6 +251,16 @@ mod tests {
         assert!(!format!("{path:?}").contains("ab"));
     }
 
+    #[test]
+    fn an_offset_has_one_spelling() {
+        let carrier = "ab".repeat(32);
+        let path = |offset: &str| format!("/simopen/link/{carrier}/last/{offset}").parse();
+        assert_eq!(path("10").map(|path: ExchangePath| path.offset), Ok(10));
+        for other in ["010", "00", "+10", "-0", "", " 10", "18446744073709551616"] {
+            assert_eq!(path(other), Err(ExchangePathError), "{other}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_path_is_read_back_as_it_was_written(
@@ -261,7 +273,7 @@ mod tests {
         #[test]
         fn no_path_panics_and_whatever_is_read_is_written_alike(text in "(/simopen/(link|meet)/)?[0-9a-f/]{0,160}") {
             if let Ok(path) = text.parse::<ExchangePath>() {
-                prop_assert_eq!(path.to_string().len(), text.len());
+                prop_assert_eq!(path.to_string(), text);
             }
         }
     }
