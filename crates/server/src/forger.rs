@@ -25,6 +25,8 @@
 
 pub mod confinement;
 mod evidence;
+#[cfg(test)]
+mod exercise;
 pub mod message;
 mod packet;
 mod process;

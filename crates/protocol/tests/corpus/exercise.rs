@@ -1,6 +1,5 @@
 //! Whatever takes bytes from a link, fed with these; shared with the fuzz target.
 
-use simopen_protocol::carrier::{ExchangePath, rendezvous_value};
 use simopen_protocol::control::Message;
 use simopen_protocol::frame::{BEFORE_LOGIN, Decoder};
 
@@ -16,17 +15,6 @@ pub(crate) fn exercise(bytes: &[u8]) {
         }
     }
     read_twice(bytes);
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        follow_twice(text);
-        let _ = rendezvous_value(text);
-    }
-}
-
-/// Reads a path of a carrier; what is read is written and read again, and must be the same.
-fn follow_twice(text: &str) {
-    if let Ok(path) = text.parse::<ExchangePath>() {
-        assert_eq!(path.to_string().parse(), Ok(path));
-    }
 }
 
 fn read_twice(body: &[u8]) {
