@@ -192,14 +192,17 @@ fn tag_before<'text>(
 }
 
 fn element_of(tag: &str, name_len: usize) -> Result<Element<'_>, DocumentError> {
-    let mut element = Element::new(tag.get(..name_len).ok_or(DocumentError::Malformed)?);
+    let name = tag.get(..name_len).filter(|name| is_name(name));
+    let mut element = Element::new(name.ok_or(DocumentError::Malformed)?);
     let mut attributes = Attributes::new(tag, name_len);
     // That no name stands twice is checked below, without a list of them.
     attributes.with_checks(false);
     for attribute in attributes {
         let attribute = attribute.map_err(|_| DocumentError::Malformed)?;
         let name = attribute.key.into_inner();
-        if element.attribute(name).is_some() {
+        // The reader takes whatever stands before a '=', quotes too; written again it would be
+        // read otherwise.
+        if !is_name(name) || element.attribute(name).is_some() {
             return Err(DocumentError::Malformed);
         }
         if element.attributes.len() == MAX_ATTRIBUTES {
@@ -211,6 +214,28 @@ fn element_of(tag: &str, name_len: usize) -> Result<Element<'_>, DocumentError> 
         element.push(name.into(), value);
     }
     Ok(element)
+}
+
+/// XML 1.0 §2.3, Name.
+fn is_name(name: &str) -> bool {
+    name.starts_with(begins_name) && name.chars().all(is_of_name)
+}
+
+/// XML 1.0 §2.3, NameStartChar.
+const fn begins_name(letter: char) -> bool {
+    matches!(letter,
+        ':' | 'A'..='Z' | '_' | 'a'..='z'
+        | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
+        | '\u{370}'..='\u{37d}' | '\u{37f}'..='\u{1fff}' | '\u{200c}'..='\u{200d}'
+        | '\u{2070}'..='\u{218f}' | '\u{2c00}'..='\u{2fef}' | '\u{3001}'..='\u{d7ff}'
+        | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..='\u{effff}')
+}
+
+/// XML 1.0 §2.3, NameChar.
+const fn is_of_name(letter: char) -> bool {
+    begins_name(letter)
+        || matches!(letter,
+            '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
 
 fn close<'text>(
@@ -305,6 +330,10 @@ mod tests {
             ("<a>", DocumentError::Malformed),
             ("<a></b>", DocumentError::Malformed),
             ("<a x='1' y='' x='2'/>", DocumentError::Malformed),
+            ("<a '='1'/>", DocumentError::Malformed),
+            ("<a x$='1'/>", DocumentError::Malformed),
+            ("<a 1='1'/>", DocumentError::Malformed),
+            ("<$/>", DocumentError::Malformed),
             ("<a/><b/>", DocumentError::AfterRoot),
             ("<a/>x", DocumentError::AfterRoot),
             ("<!DOCTYPE a><a/>", DocumentError::DocumentType),
