@@ -17,7 +17,7 @@ use simopen_benches::attack::{
 };
 use simopen_benches::client::{Client, dial};
 use simopen_benches::latency::Latencies;
-use simopen_benches::stand::secret;
+use simopen_benches::stand::{Crowd, secret};
 use simopen_protocol::control::{
     self, Accept, Action, Connect, ConnectionRequest, Destination, Login, Message, Notification,
     OutcomeState, Reachable, Reply,
@@ -83,7 +83,7 @@ fn attacks() -> Outcome<()> {
     let (connections, standing) =
         (CONNECTIONS, usize::try_from(that_can_stand(CONNECTIONS as u64, RESERVED))?);
     runtime()?.block_on(async {
-        let broker = Apart::start("attacks", 8, Newcomers::All)?;
+        let broker = Apart::start("attacks", Crowd::friends(8), Newcomers::All)?;
         measure(&broker, "nothing").await?;
         let attacker = Attacker::start(Attack::SlowBytes, broker.address, connections)?;
         let what =
@@ -91,7 +91,7 @@ fn attacks() -> Outcome<()> {
         measure(&broker, &what).await?;
         drop((attacker, broker));
 
-        let broker = Apart::start("attacks", 8, Newcomers::Usual)?;
+        let broker = Apart::start("attacks", Crowd::friends(8), Newcomers::Usual)?;
         let attacker = Attacker::start(Attack::SlowBytes, broker.address, connections)?;
         measure(&broker, &format!("{connections} such connections, limits by default")).await?;
         drop(attacker);
@@ -174,7 +174,7 @@ async fn guesses(at: SocketAddr, device: simopen_peer::Credentials) {
 
 fn pairings() -> Outcome<()> {
     runtime()?.block_on(async {
-        let broker = Apart::start("pairings", 2 * PAIRS, Newcomers::Usual)?;
+        let broker = Apart::start("pairings", Crowd::couples(PAIRS), Newcomers::Usual)?;
         println!("  {PAIRS} pairs beside each other, {} s each", MEASURED.as_secs());
         let clear = count(&broker, |pair| open_links(broker.address, pair, clear_link)).await?;
         println!("  over open links in clear text: {clear}");
@@ -184,13 +184,23 @@ fn pairings() -> Outcome<()> {
         };
         let tls = count(&broker, |pair| open_links(broker.address, pair, tls_link));
         println!("  over open links with TLS: {}", tls.await?);
-        let fresh = count(&broker, |pair| {
-            let devices = [2 * pair, 2 * pair + 1].map(|number| broker.devices[number].clone());
-            log_in_and_meet(broker.address, devices)
-        });
-        println!("  with two fresh logins with TLS each: {}", fresh.await?);
+        println!("  with two fresh logins with TLS each: {}", fresh(&broker).await?);
+        let broker = Apart::start("friends", Crowd::friends(2 * PAIRS), Newcomers::Usual)?;
+        println!(
+            "  the same, where all {} hear of each login: {}",
+            2 * PAIRS,
+            fresh(&broker).await?
+        );
         Ok(())
     })
+}
+
+async fn fresh(broker: &Apart) -> Outcome<Rate> {
+    count(broker, |pair| {
+        let devices = [2 * pair, 2 * pair + 1].map(|number| broker.devices[number].clone());
+        log_in_and_meet(broker.address, devices)
+    })
+    .await
 }
 
 /// What came of one way of pairing.
@@ -364,7 +374,7 @@ async fn present(at: SocketAddr, destination: &Destination) -> Outcome<TcpStream
 
 fn fan_out() -> Outcome<()> {
     runtime()?.block_on(async {
-        let broker = Apart::start("fan-out", MEMBERS + 1, Newcomers::Usual)?;
+        let broker = Apart::start("fan-out", Crowd::friends(MEMBERS + 1), Newcomers::Usual)?;
         let coming = broker.devices[MEMBERS].clone();
         let (told, mut all_told) = mpsc::channel(MEMBERS);
         for device in &broker.devices[..MEMBERS] {
@@ -403,7 +413,7 @@ fn soak() -> Outcome<()> {
     let minutes = std::env::args().find_map(|it| it.strip_prefix("minutes=")?.parse().ok());
     let length = Duration::from_secs(60 * minutes.unwrap_or(30_u64));
     runtime()?.block_on(async {
-        let broker = Apart::start("soak", 2 * PAIRS, Newcomers::Usual)?;
+        let broker = Apart::start("soak", Crowd::friends(2 * PAIRS), Newcomers::Usual)?;
         let (done, mut met) = mpsc::channel(1);
         for pair in 0..PAIRS {
             let devices = [2 * pair, 2 * pair + 1].map(|number| broker.devices[number].clone());

@@ -24,7 +24,7 @@ use simopen_server::wall_clock::WallClock;
 
 use crate::attack::take_all_descriptors;
 use crate::memory;
-use crate::stand::{Failure, Prepared};
+use crate::stand::{Crowd, Failure, Prepared};
 
 /// By this argument a program knows that it is to be a broker.
 const BROKER: &str = "broker-on-one-core";
@@ -65,16 +65,16 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Starts it for so many users, who tell it what they are by a directory of this name.
+    /// Starts it for such users, who tell it what they are by a directory of this name.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub fn start(name: &str, users: usize, newcomers: Newcomers) -> Result<Self, Failure> {
+    pub fn start(name: &str, crowd: Crowd, newcomers: Newcomers) -> Result<Self, Failure> {
         let directory = std::env::temp_dir().join(format!("simopen-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let authority = Authority::open(&directory, WallClock::default().seconds())?;
-        let prepared = Prepared::by(authority, users)?;
+        let prepared = Prepared::by(authority, crowd)?;
         let mut keys = String::new();
         for device in &prepared.devices {
             for byte in device.key.public()?.0 {
@@ -87,6 +87,7 @@ impl Apart {
             .arg(BROKER)
             .arg(&directory)
             .arg(newcomers.name())
+            .arg(crowd.of_community.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -130,13 +131,14 @@ impl Drop for Apart {
 #[must_use]
 pub fn be_broker(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<OsString> = arguments.collect();
-    let [first, directory, newcomers] = arguments.as_slice() else {
+    let [first, directory, newcomers, of_community] = arguments.as_slice() else {
         return None;
     };
     if first != BROKER {
         return None;
     }
-    Some(match serve(Path::new(directory), newcomers == Newcomers::All.name()) {
+    let of_community = of_community.to_str()?.parse().ok()?;
+    Some(match serve(Path::new(directory), newcomers == Newcomers::All.name(), of_community) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the broker: {error}");
@@ -145,7 +147,7 @@ pub fn be_broker(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> 
     })
 }
 
-fn serve(directory: &Path, takes_all: bool) -> Result<(), Failure> {
+fn serve(directory: &Path, takes_all: bool, of_community: usize) -> Result<(), Failure> {
     let descriptors = take_all_descriptors();
     let mut core = CpuSet::new();
     core.set(0)?;
@@ -155,7 +157,7 @@ fn serve(directory: &Path, takes_all: bool) -> Result<(), Failure> {
     let keys = keys.lines().map(key).collect::<Result<_, _>>()?;
     let listener = listener_saving_syn("127.0.0.1:0".parse()?)?;
     let address = listener.local_addr()?;
-    let prepared = Prepared::of_keys(authority, keys)?;
+    let prepared = Prepared::of_keys(authority, keys, of_community)?;
     let mut limits = ServiceLimits::default();
     if takes_all {
         limits.front.newcomers = usize::try_from(descriptors.saturating_sub(RESERVED))?;

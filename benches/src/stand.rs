@@ -16,8 +16,28 @@ use simopen_server::wall_clock::WallClock;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// The one community of all users.
-pub const COMMUNITY: &str = "friends";
+/// Users `u0`, `u1`, …, and how many of them share a community, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many there are.
+    pub users: usize,
+    /// How many of them are friends.
+    pub of_community: usize,
+}
+
+impl Crowd {
+    /// All in one community.
+    #[must_use]
+    pub const fn friends(users: usize) -> Self {
+        Self { users, of_community: users }
+    }
+
+    /// Two in each.
+    #[must_use]
+    pub const fn couples(couples: usize) -> Self {
+        Self { users: 2 * couples, of_community: 2 }
+    }
+}
 
 /// The device of each user.
 pub const DEVICE: &str = "laptop";
@@ -79,25 +99,26 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// So many users `u0`, `u1`, …, all friends.
+    /// So many users, all friends.
     ///
     /// # Errors
     ///
     /// Where keys cannot be made.
     pub fn new(users: usize) -> Result<Self, Failure> {
-        Self::by(Authority::ephemeral(WallClock::default().seconds())?, users)
+        let authority = Authority::ephemeral(WallClock::default().seconds())?;
+        Self::by(authority, Crowd::friends(users))
     }
 
-    /// The same, signed by an authority that somebody keeps.
+    /// Such users, signed by an authority that somebody keeps.
     ///
     /// # Errors
     ///
     /// Where keys cannot be made.
-    pub fn by(authority: Authority, users: usize) -> Result<Self, Failure> {
+    pub fn by(authority: Authority, crowd: Crowd) -> Result<Self, Failure> {
         let mut prepared = Self { authority, directory: Directory::default(), devices: Vec::new() };
-        for number in 0..users {
+        for number in 0..crowd.users {
             let key = DeviceKey::generate()?;
-            let (user, device) = prepared.admit(number, key.public()?)?;
+            let (user, device) = prepared.admit(number, crowd.of_community, key.public()?)?;
             let (authority, public) = (&prepared.authority, key.public()?);
             let subject = Subject { user: &user, device: &device, key: &public };
             let certificate = authority.issue_device(subject, WallClock::default().seconds())?;
@@ -119,17 +140,26 @@ impl Prepared {
     /// # Errors
     ///
     /// Never, for names of its own.
-    pub fn of_keys(authority: Authority, keys: Vec<PublicKey>) -> Result<Self, Failure> {
+    pub fn of_keys(
+        authority: Authority,
+        keys: Vec<PublicKey>,
+        of_community: usize,
+    ) -> Result<Self, Failure> {
         let mut prepared = Self { authority, directory: Directory::default(), devices: Vec::new() };
         for (number, key) in keys.into_iter().enumerate() {
-            prepared.admit(number, key)?;
+            prepared.admit(number, of_community, key)?;
         }
         Ok(prepared)
     }
 
-    fn admit(&mut self, number: usize, key: PublicKey) -> Result<(UserId, DeviceName), Failure> {
+    fn admit(
+        &mut self,
+        number: usize,
+        of_community: usize,
+        key: PublicKey,
+    ) -> Result<(UserId, DeviceName), Failure> {
         let (user, name) = (UserId::new(&format!("u{number}"))?, DeviceName::new(DEVICE)?);
-        let community = CommunityName::new(COMMUNITY)?;
+        let community = CommunityName::new(&format!("friends{}", number / of_community))?;
         self.directory.apply(&Change::User { user: user.clone(), secret: Some(secret(number)) });
         self.directory.apply(&Change::Member { community, user: user.clone() });
         self.directory.apply(&Change::Device(Device {

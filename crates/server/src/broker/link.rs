@@ -4,7 +4,7 @@
 //! memory back when they are empty.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::Service;
 use super::actor::Arrival;
-use super::outbox::{Course, Outbox, Outgoing};
+use super::outbox::{AT_ONCE, Course, Outbox, Outgoing};
 use super::refusals::Refusal;
 use super::signing::{Named, Unsigned};
 use super::wire::Wire;
@@ -58,9 +58,12 @@ pub(super) struct Link {
     joins: Vec<Join>,
 }
 
+/// Frames that are written at once.
 struct Writing {
-    frame: Arc<[u8]>,
+    frames: Vec<Arc<[u8]>>,
+    /// Bytes of them that are written.
     written: usize,
+    /// Whether the last of them is a page.
     is_page: bool,
 }
 
@@ -192,22 +195,19 @@ impl Link {
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Step>>> {
         loop {
             if let Some(writing) = &mut self.writing {
-                let rest = &writing.frame[writing.written..];
-                writing.written += ready!(Pin::new(&mut self.wire).poll_write(context, rest))?;
+                ready!(writing.poll(&mut self.wire, context))?;
                 self.wants_flush = true;
-                if writing.written < writing.frame.len() {
-                    continue;
-                }
                 let is_page = writing.is_page;
                 self.writing = None;
                 if is_page {
                     return Poll::Ready(Ok(Some(Step::PageWritten)));
                 }
             }
-            let Some(outgoing) = self.outbox.pop() else {
+            let taken = self.outbox.take();
+            if taken.is_empty() {
                 break;
-            };
-            self.writing = Some(self.prepare(outgoing));
+            }
+            self.writing = Some(self.prepare(taken));
         }
         if self.wants_flush {
             ready!(Pin::new(&mut self.wire).poll_flush(context))?;
@@ -216,13 +216,13 @@ impl Link {
         Poll::Ready(Ok(None))
     }
 
-    fn prepare(&mut self, outgoing: Outgoing) -> Writing {
-        let (frame, is_page) = match outgoing {
-            Outgoing::Frame(frame) => (frame, false),
-            Outgoing::Page(frame) => (frame, true),
-            Outgoing::Unsigned(unsigned) => (encode(&self.sign(*unsigned)), false),
-        };
-        Writing { frame, written: 0, is_page }
+    fn prepare(&mut self, taken: Vec<Outgoing>) -> Writing {
+        let is_page = matches!(taken.last(), Some(Outgoing::Page(_)));
+        let frames = taken.into_iter().map(|outgoing| match outgoing {
+            Outgoing::Frame(frame) | Outgoing::Page(frame) => frame,
+            Outgoing::Unsigned(unsigned) => encode(&self.sign(*unsigned)),
+        });
+        Writing { frames: frames.collect(), written: 0, is_page }
     }
 
     fn sign(&mut self, mut unsigned: Unsigned) -> Message {
@@ -311,6 +311,23 @@ impl Link {
         let measured = self.wire.socket().and_then(|socket| tcp_info(socket).ok());
         measured
             .map_or_else(PathEstimate::default, |info| PathEstimate { round_trip: info.min_rtt })
+    }
+}
+
+impl Writing {
+    /// Until all of it is written.
+    fn poll(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let all: usize = self.frames.iter().map(|frame| frame.len()).sum();
+        while self.written < all {
+            let mut slices = [IoSlice::new(&[]); AT_ONCE];
+            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                *slice = IoSlice::new(frame);
+            }
+            let mut rest = &mut slices[..self.frames.len()];
+            IoSlice::advance_slices(&mut rest, self.written);
+            self.written += ready!(Pin::new(&mut *wire).poll_write_vectored(context, rest))?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

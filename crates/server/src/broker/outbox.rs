@@ -12,6 +12,11 @@ use super::signing::Unsigned;
 /// Requests of one link that wait for the actor; beyond, nothing is read from it. So no peer fills
 /// the actor's queue alone.
 const IN_FLIGHT: u8 = 8;
+/// Things that are written at once: as many as there are for one task in a turn of the actor.
+pub(super) const AT_ONCE: usize = 8;
+/// Bytes that are written at once where there are several things: what one record of TLS holds
+/// (RFC 8446, 5.1).
+const RECORD: usize = 1 << 14;
 
 /// Something to write to a link.
 pub(super) enum Outgoing {
@@ -61,7 +66,7 @@ pub(super) struct Outbox {
 struct State {
     queue: VecDeque<Outgoing>,
     bytes: usize,
-    /// Bytes of what was taken out last, which is being written.
+    /// Bytes of what was taken last, which is being written.
     written: usize,
     in_flight: u8,
     /// The largest frame that is taken.
@@ -145,18 +150,31 @@ impl Outbox {
         }
     }
 
-    /// For the link's task: the next thing to write. What it was given before is written.
-    pub(super) fn pop(&self) -> Option<Outgoing> {
+    /// For the link's task: what to write next, several things where one write holds them, and none
+    /// after a page. What it was given before is written.
+    pub(super) fn take(&self) -> Vec<Outgoing> {
         let mut state = self.lock();
         self.budget.give_back(std::mem::take(&mut state.written));
-        let outgoing = state.queue.pop_front()?;
-        state.written = outgoing.length();
-        state.bytes -= state.written;
+        let mut taken = Vec::new();
+        let mut ends = false;
+        while !ends
+            && taken.len() < AT_ONCE
+            && let Some(next) = state.queue.front()
+        {
+            let length = next.length();
+            if !taken.is_empty() && state.written + length > RECORD {
+                break;
+            }
+            ends = matches!(next, Outgoing::Page(_));
+            taken.extend(state.queue.pop_front());
+            state.written += length;
+            state.bytes -= length;
+        }
         if state.queue.is_empty() {
             // An idle link holds no buffer.
             state.queue = VecDeque::new();
         }
-        Some(outgoing)
+        taken
     }
 
     /// For the link's task: one more request is on its way to the actor.
@@ -239,7 +257,7 @@ mod tests {
         let (outbox, _) = outbox(100, 1000);
         assert_eq!(outbox.push(frame(60)), Queued::Yes);
         assert_eq!(outbox.push(frame(41)), Queued::Full);
-        assert!(outbox.pop().is_some());
+        assert_eq!(outbox.take().len(), 1);
         assert_eq!(outbox.push(frame(41)), Queued::Yes);
     }
 
@@ -268,10 +286,37 @@ mod tests {
     fn what_is_being_written_counts_until_it_is_written() {
         let (outbox, budget) = outbox(100, 1000);
         assert_eq!(outbox.push(frame(60)), Queued::Yes);
-        assert!(outbox.pop().is_some());
+        assert_eq!(outbox.take().len(), 1);
         assert_eq!(budget.used.load(Ordering::Relaxed), 60);
-        assert!(outbox.pop().is_none());
+        assert!(outbox.take().is_empty());
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_one_record_holds_is_written_at_once_and_a_page_is_the_last() {
+        let (outbox, budget) = outbox(10 * RECORD, 20 * RECORD);
+        let page = Outgoing::Page(vec![0; 10].into());
+        let lengths = [10, RECORD - 10, 1, 2 * RECORD, 5];
+        for outgoing in lengths.map(frame).into_iter().chain([page, frame(7)]) {
+            assert_eq!(outbox.push(outgoing), Queued::Yes);
+        }
+        let mut writes = Vec::new();
+        while let taken = outbox.take()
+            && !taken.is_empty()
+        {
+            let lengths: Vec<usize> = taken.iter().map(Outgoing::length).collect();
+            assert_eq!(outbox.lock().written, lengths.iter().sum::<usize>());
+            writes.push(lengths);
+        }
+        assert_eq!(
+            writes,
+            [vec![10, RECORD - 10], vec![1], vec![2 * RECORD], vec![5, 10], vec![7]]
+        );
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        for _ in 0..=AT_ONCE {
+            assert_eq!(outbox.push(frame(1)), Queued::Yes);
+        }
+        assert_eq!([outbox.take().len(), outbox.take().len()], [AT_ONCE, 1]);
     }
 
     #[test]

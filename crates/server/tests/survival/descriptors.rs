@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, setrlimit};
 use simopen_benches::attack::{Attack, Attacker};
 use simopen_benches::client::{Client, dial};
-use simopen_benches::stand::Prepared;
+use simopen_benches::stand::{Crowd, Prepared};
 use simopen_peer::Credentials;
 use simopen_protocol::control::PublicKey;
 use simopen_server::authority::Authority;
@@ -91,7 +91,7 @@ impl Broker {
         std::fs::create_dir_all(directory).unwrap();
         let now = WallClock::default().seconds();
         let authority = Authority::open(directory, now).unwrap();
-        let prepared = Prepared::by(authority, 2).unwrap();
+        let prepared = Prepared::by(authority, Crowd::couples(1)).unwrap();
         let hex = |device: &Credentials| {
             device.key.public().unwrap().0.iter().fold(String::new(), |mut hex, byte| {
                 write!(hex, "{byte:02x}").unwrap();
@@ -156,7 +156,8 @@ pub(crate) fn be_a_broker(arguments: impl Iterator<Item = OsString>) -> Option<E
         let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         PublicKey((0..hex.len()).step_by(2).map(byte).collect())
     };
-    let prepared = Prepared::of_keys(authority, keys.iter().map(key).collect()).unwrap();
+    let keys = keys.iter().map(key).collect();
+    let prepared = Prepared::of_keys(authority, keys, 2).unwrap();
     let stand = prepared.start(|builder| builder).unwrap();
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
