@@ -28,9 +28,22 @@ pub fn requires_programs(programs: &[&str]) -> bool {
     let missing: Vec<String> = programs
         .iter()
         .filter(|program| !is_installed(program))
-        .map(|program| format!("the program {program}: run scripts/install-test-programs"))
+        .map(|program| install(program))
         .collect();
     all_there(&missing) && requires()
+}
+
+/// Says that a test cannot run here for want of this program.
+///
+/// # Panics
+///
+/// Where `CI=true`.
+pub fn not_run(program: &str) {
+    all_there(&[install(program)]);
+}
+
+fn install(program: &str) -> String {
+    format!("the program {program}: run scripts/install-test-programs")
 }
 
 fn is_installed(program: &str) -> bool {

@@ -78,8 +78,14 @@ pub fn wait_until_restored<T: PartialEq + Debug>(before: &T, now: impl Fn() -> T
 /// Looks for a fact until it is there; `None` where it never came.
 #[must_use]
 pub fn wait_for<T>(fact: impl Fn() -> Option<T>) -> Option<T> {
+    wait_within(PATIENCE, fact)
+}
+
+/// Looks for a fact until it is there; `None` where it did not come in this time.
+#[must_use]
+pub(crate) fn wait_within<T>(patience: Duration, fact: impl Fn() -> Option<T>) -> Option<T> {
     let (nobody, never) = (Mutex::new(()), Condvar::new());
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience;
     loop {
         if let Some(found) = fact() {
             return Some(found);

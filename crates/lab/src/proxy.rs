@@ -1,5 +1,7 @@
 //! Real HTTP proxies in hosts of the lab.
 
+pub mod squid;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -32,6 +34,18 @@ pub enum Tunnels {
     Refused,
 }
 
+impl Tunnels {
+    /// What squid lets through.
+    const fn rules(self) -> &'static str {
+        match self {
+            Self::Opened => "http_access allow all\n",
+            Self::Refused => {
+                "acl CONNECT method CONNECT\nhttp_access deny CONNECT\nhttp_access allow all\n"
+            }
+        }
+    }
+}
+
 /// A proxy that runs. It ends, and its files go, when this is dropped.
 #[derive(Debug)]
 pub struct RunningProxy {
@@ -56,7 +70,9 @@ impl RunningProxy {
         let files = Scratch::new(proxy.program())?;
         let space = start_programs(host)?;
         let text = match proxy {
-            Proxy::Squid => squid_config(tunnels, files.path()),
+            Proxy::Squid => {
+                squid::configuration(&PROXY_PORT.to_string(), tunnels.rules(), files.path())
+            }
             Proxy::Tinyproxy => tinyproxy_config(tunnels, files.path()),
         };
         Self::start_in(proxy, &text, &space, files, host, own)
@@ -145,7 +161,8 @@ impl RunningProxy {
 }
 
 /// A program where only root's shells look for it, or else its bare name.
-fn located(program: &str) -> PathBuf {
+#[must_use]
+pub fn located(program: &str) -> PathBuf {
     let places = ["/usr/sbin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(program));
     places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| program.into())
 }
@@ -154,32 +171,6 @@ fn last_words(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(3).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("; ")
-}
-
-fn squid_config(tunnels: Tunnels, files: &Path) -> String {
-    let files = files.display();
-    let refused = match tunnels {
-        Tunnels::Opened => "",
-        Tunnels::Refused => "acl CONNECT method CONNECT\nhttp_access deny CONNECT\n",
-    };
-    format!(
-        "http_port {PROXY_PORT}\n\
-         visible_hostname proxy\n\
-         {refused}\
-         http_access allow all\n\
-         cache deny all\n\
-         cache_store_log none\n\
-         access_log stdio:{files}/access.log\n\
-         cache_log {files}/cache.log\n\
-         pid_filename {files}/pid\n\
-         coredump_dir {files}\n\
-         netdb_filename none\n\
-         pinger_enable off\n\
-         max_filedescriptors 1024\n\
-         shutdown_lifetime 0 seconds\n\
-         connect_timeout 5 seconds\n\
-         dns_nameservers 127.0.0.1\n"
-    )
 }
 
 fn tinyproxy_config(tunnels: Tunnels, files: &Path) -> String {

@@ -10,7 +10,6 @@ mod notes;
 mod program;
 mod proxies;
 mod python;
-mod squid;
 mod ssh;
 mod starved;
 mod streams;

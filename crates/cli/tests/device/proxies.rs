@@ -1,13 +1,11 @@
 //! The way through an HTTP proxy, by environment and flags.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use simopen_netns_tests::{LoopbackProxy, Rule};
 
 use crate::broker::Broker;
-use crate::program::{Device, Ran, Running, not_run};
-use crate::squid::{Rule, Squid};
+use crate::program::{Device, Ran, Running};
 
 fn free_port() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
@@ -72,42 +70,42 @@ fn a_proxy_of_the_environment_is_used_unless_a_flag_says_otherwise() {
 
 #[test]
 fn everything_goes_through_a_real_proxy() {
-    let Some(proxy) = Tinyproxy::start() else { return };
+    let Some(proxy) = LoopbackProxy::tinyproxy(None) else { return };
     let broker = Broker::start("home");
     let [alice, bob] = ["alice", "bob"].map(|user| {
         broker.add(user, &["club"]);
         let device = Device::new();
         let line = broker.invite(user).reveal();
-        run_behind(&device, proxy.address, &["join", &line, "--device", "laptop"]).worked();
+        run_behind(&device, proxy.address(), &["join", &line, "--device", "laptop"]).worked();
         device
     });
     let mut listen = bob.command(&["listen"]);
-    listen.env("HTTPS_PROXY", format!("http://{}", proxy.address));
+    listen.env("HTTPS_PROXY", format!("http://{}", proxy.address()));
     let mut listener = Running::spawn(listen);
     listener.wait_for_line("leads to");
     listener.say(b"hello from bob");
-    let connected = run_behind(&alice, proxy.address, &["connect", "bob"]).worked();
+    let connected = run_behind(&alice, proxy.address(), &["connect", "bob"]).worked();
     assert_eq!(connected.out, b"hello from bob");
     assert!(connected.err.contains("by relay"), "{}", connected.err);
     listener.end().worked();
-    let log = fs::read_to_string(proxy.folder.join("log")).unwrap();
+    let log = proxy.said();
     // Twice to join, twice to log in, twice to the relay.
     assert!(log.matches("CONNECT 127.0.0.1:").count() >= 6, "{log}");
 }
 
 #[test]
 fn behind_a_proxy_that_refuses_connect_all_goes_inside_bodies_from_join_on() {
-    let Some(mut squid) = Squid::start(Rule::NoConnect) else { return };
-    let Some(others) = Squid::start(Rule::NoConnect) else { return };
+    let Some(mut squid) = LoopbackProxy::squid(Rule::NoConnect) else { return };
+    let Some(others) = LoopbackProxy::squid(Rule::NoConnect) else { return };
     let broker = Broker::start("home");
-    let (here, there) = (squid.address.to_string(), others.address.to_string());
+    let (here, there) = (squid.address().to_string(), others.address().to_string());
     let alice = joined_behind(&broker, &here, "alice");
     squid.wait_for_answers("CONNECT", "403", 1);
     squid.wait_for_answers("GET", "200", 1);
     let bob = joined_behind(&broker, &there, "bob");
     let sent = ["note", "send", "bob", "by bodies"];
-    run_behind(&alice, squid.address, &sent).worked();
-    let listed = run_behind(&bob, others.address, &["note", "list"]).worked();
+    run_behind(&alice, squid.address(), &sent).worked();
+    let listed = run_behind(&bob, others.address(), &["note", "list"]).worked();
     assert!(listed.text().contains("by bodies"), "{}", listed.text());
     let way = exchange((&bob, &there), (&alice, &here), &["connect", "bob"]);
     assert!(way.contains("connected to bob/laptop by relay after"), "{way}");
@@ -119,11 +117,11 @@ fn behind_a_proxy_that_refuses_connect_all_goes_inside_bodies_from_join_on() {
     assert_eq!(squid.answered("CONNECT", "200") + others.answered("CONNECT", "200"), 0);
     let by_connect = ["connect", "bob", "--techniques", "relay-connect"];
     // He gets through, so that it is her proxy alone that may be the first to refuse.
-    let Some(tunnels) = Squid::start(Rule::Login) else { return };
-    let through = format!("alice:word@{}", tunnels.address);
+    let Some(tunnels) = LoopbackProxy::squid(Rule::Login) else { return };
+    let through = format!("alice:word@{}", tunnels.address());
     let mut listener = start_behind(&bob, &through, &["listen"]);
     listener.wait_for_line("leads to");
-    let refused = run_behind(&alice, squid.address, &by_connect);
+    let refused = run_behind(&alice, squid.address(), &by_connect);
     assert_eq!(refused.code, 1, "{}", refused.err);
     assert!(refused.err.contains("403 Forbidden"), "{}", refused.err);
 
@@ -133,7 +131,7 @@ fn behind_a_proxy_that_refuses_connect_all_goes_inside_bodies_from_join_on() {
     let line = broker.invite("carol").reveal();
     for arguments in [&["join", &line][..], &sent, &["connect", "bob"], &forced] {
         let device = if arguments.contains(&line.as_str()) { &Device::new() } else { &alice };
-        let lost = run_behind(device, squid.address, arguments);
+        let lost = run_behind(device, squid.address(), arguments);
         assert_eq!(lost.code, 1, "{arguments:?}: {}", lost.err);
         assert!(lost.err.contains(&here), "the proxy is named: {}", lost.err);
     }
@@ -141,11 +139,11 @@ fn behind_a_proxy_that_refuses_connect_all_goes_inside_bodies_from_join_on() {
 
 #[test]
 fn a_proxy_that_refuses_all_is_heard_at_join() {
-    let Some(squid) = Squid::start(Rule::Nothing) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::Nothing) else { return };
     let broker = Broker::start("home");
     broker.add("alice", &["club"]);
     let line = broker.invite("alice").reveal();
-    let refused = run_behind(&Device::new(), squid.address, &["join", &line]);
+    let refused = run_behind(&Device::new(), squid.address(), &["join", &line]);
     assert_eq!(refused.code, 1, "{}", refused.err);
     assert!(refused.err.contains("403 Forbidden"), "{}", refused.err);
     assert!(refused.err.contains("Access Denied"), "its own words: {}", refused.err);
@@ -153,12 +151,12 @@ fn a_proxy_that_refuses_all_is_heard_at_join() {
 
 #[test]
 fn a_proxy_lets_those_through_that_log_in_and_tells_others_why_not() {
-    let Some(squid) = Squid::start(Rule::Login) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::Login) else { return };
     let broker = Broker::start("home");
-    let right = format!("alice:word@{}", squid.address);
+    let right = format!("alice:word@{}", squid.address());
     broker.add("carol", &["club"]);
     let line = broker.invite("carol").reveal();
-    for wrong in [format!("alice:guess@{}", squid.address), squid.address.to_string()] {
+    for wrong in [format!("alice:guess@{}", squid.address()), squid.address().to_string()] {
         let refused = start_behind(&Device::new(), &wrong, &["join", &line]).end();
         assert_eq!(refused.code, 1, "{}", refused.err);
         let (said, words) = (&refused.err, ["407 Proxy Authentication Required", "Access Denied"]);
@@ -170,49 +168,4 @@ fn a_proxy_lets_those_through_that_log_in_and_tells_others_why_not() {
     let way = exchange((&bob, &right), (&alice, &right), &["connect", "bob"]);
     assert!(way.contains("connected to bob/laptop by relay after"), "{way}");
     squid.wait_for_answers("CONNECT", "200", 6);
-}
-
-/// A proxy of this test's own. It ends with the test.
-struct Tinyproxy {
-    address: SocketAddr,
-    folder: PathBuf,
-    running: Option<Running>,
-}
-
-impl Tinyproxy {
-    /// `None` where it is not installed.
-    fn start() -> Option<Self> {
-        let quiet = || Stdio::null();
-        let asked = Command::new("tinyproxy").arg("-v").stdout(quiet()).stderr(quiet()).status();
-        if asked.is_err() {
-            not_run("tinyproxy");
-            return None;
-        }
-        let address = free_port();
-        let folder = std::env::temp_dir().join(format!("simopen-proxy-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
-        let config = format!(
-            "Port {}\nListen 127.0.0.1\nTimeout 600\nLogLevel Connect\nLogFile \"{}\"\n",
-            address.port(),
-            folder.join("log").display()
-        );
-        fs::write(folder.join("config"), config).unwrap();
-        let mut command = Command::new("tinyproxy");
-        command.arg("-d").arg("-c").arg(folder.join("config"));
-        let running = Some(Running::spawn(command));
-        let begun = std::time::Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed().as_secs() < 30, "tinyproxy does not listen");
-            std::thread::yield_now();
-        }
-        Some(Self { address, folder, running })
-    }
-}
-
-impl Drop for Tinyproxy {
-    fn drop(&mut self) {
-        self.running = None;
-        let _ = fs::remove_dir_all(&self.folder);
-    }
 }

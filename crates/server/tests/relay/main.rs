@@ -8,7 +8,6 @@ mod bodies;
 mod crowds;
 mod pairs;
 mod proxies;
-mod proxy_program;
 mod silence;
 mod support;
 mod survival;

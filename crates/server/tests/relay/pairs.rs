@@ -174,7 +174,7 @@ async fn curl_meets_a_server_by_connect_at_the_relay_itself() {
         .kill_on_drop(true)
         .spawn();
     let Ok(curl) = curl else {
-        crate::proxy_program::not_run("curl");
+        simopen_netns_tests::not_run("curl");
         return;
     };
     // The other side does by hand what an ssh ProxyCommand does.

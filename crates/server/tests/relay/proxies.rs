@@ -1,11 +1,28 @@
 //! Real proxies between the peers and the relay; each that lets pass beside one that does not.
 
-use simopen_peer::carriage::{Carriage, CarriageError, Errand, ProxyWords, Way};
+use simopen_netns_tests::{LoopbackProxy, Rule};
+use simopen_peer::carriage::{
+    Carriage, CarriageError, Errand, Login, NoProxy, Proxy, ProxyWords, Way,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::proxy_program::{ProxyProgram, Rule};
 use crate::support::{PATIENCE, Place, ends_without_a_byte, exchange, tokens};
+
+/// The way through this proxy, as nobody.
+fn through(proxy: &LoopbackProxy) -> Carriage {
+    carriage(proxy, None)
+}
+
+/// The way through this proxy, as `alice`.
+fn as_alice(proxy: &LoopbackProxy, password: &str) -> Carriage {
+    carriage(proxy, Some(Login { user: "alice".to_owned(), password: password.to_owned() }))
+}
+
+fn carriage(proxy: &LoopbackProxy, login: Option<Login>) -> Carriage {
+    let proxy = Proxy { address: proxy.address().into(), login };
+    Carriage { proxy: Some(proxy), no_proxy: NoProxy::default() }
+}
 
 /// Two who are set up alike meet.
 async fn meets(place: &Place, carriage: &Carriage, way: Way) {
@@ -37,21 +54,21 @@ async fn refusal(place: &Place, carriage: &Carriage, way: Way) -> ProxyWords {
 
 #[tokio::test]
 async fn through_squid_by_connect_two_meet_and_strangers_do_not() {
-    let Some(squid) = ProxyProgram::squid(Rule::All) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::All) else { return };
     let mut place = Place::start();
-    meets(&place, &squid.carriage(), Way::Configured).await;
-    links(&mut place, &squid.carriage(), Way::Connect).await;
+    meets(&place, &through(&squid), Way::Configured).await;
+    links(&mut place, &through(&squid), Way::Connect).await;
     assert!(squid.said().contains("CONNECT"), "{}", squid.said());
-    let unknown = place.meet(&squid.carriage(), tokens(9)[0], Way::Connect).await.unwrap();
+    let unknown = place.meet(&through(&squid), tokens(9)[0], Way::Connect).await.unwrap();
     ends_without_a_byte(unknown).await;
 }
 
 #[tokio::test]
 async fn through_squid_with_a_login_who_logs_in_meets_and_who_does_not_hears_why() {
-    let Some(squid) = ProxyProgram::squid(Rule::Alice) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::Login) else { return };
     let place = Place::start();
-    meets(&place, &squid.carriage_as_alice("word"), Way::Configured).await;
-    for carriage in [squid.carriage(), squid.carriage_as_alice("wrong")] {
+    meets(&place, &as_alice(&squid, "word"), Way::Configured).await;
+    for carriage in [through(&squid), as_alice(&squid, "wrong")] {
         for way in [Way::Configured, Way::Http] {
             let words = refusal(&place, &carriage, way).await;
             assert_eq!(
@@ -65,31 +82,31 @@ async fn through_squid_with_a_login_who_logs_in_meets_and_who_does_not_hears_why
 
 #[tokio::test]
 async fn through_squid_that_forbids_connect_two_meet_inside_bodies() {
-    let Some(squid) = ProxyProgram::squid(Rule::NoConnect) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::NoConnect) else { return };
     let mut place = Place::start();
-    let words = refusal(&place, &squid.carriage(), Way::Connect).await;
+    let words = refusal(&place, &through(&squid), Way::Connect).await;
     assert_eq!((words.status, words.reason.as_str()), (403, "Forbidden"));
     assert!(words.text.contains("Access Denied"), "{words}");
-    meets(&place, &squid.carriage(), Way::Configured).await;
-    links(&mut place, &squid.carriage(), Way::Configured).await;
+    meets(&place, &through(&squid), Way::Configured).await;
+    links(&mut place, &through(&squid), Way::Configured).await;
 }
 
 #[tokio::test]
 async fn a_login_goes_with_exchanges_too() {
-    let Some(squid) = ProxyProgram::squid(Rule::AliceNoConnect) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::LoginNoConnect) else { return };
     let place = Place::start();
-    meets(&place, &squid.carriage_as_alice("word"), Way::Configured).await;
-    assert_eq!(refusal(&place, &squid.carriage(), Way::Configured).await.status, 407);
+    meets(&place, &as_alice(&squid, "word"), Way::Configured).await;
+    assert_eq!(refusal(&place, &through(&squid), Way::Configured).await.status, 407);
 }
 
 #[tokio::test]
 async fn through_squid_that_forbids_everything_nobody_meets() {
-    let Some(squid) = ProxyProgram::squid(Rule::Nothing) else { return };
+    let Some(squid) = LoopbackProxy::squid(Rule::Nothing) else { return };
     let place = Place::start();
     for way in [Way::Configured, Way::Connect, Way::Http] {
-        assert_eq!(refusal(&place, &squid.carriage(), way).await.status, 403);
+        assert_eq!(refusal(&place, &through(&squid), way).await.status, 403);
     }
-    let mut around = squid.carriage();
+    let mut around = through(&squid);
     let Ok(no_proxy) = "127.0.0.0/8".parse();
     around.no_proxy = no_proxy;
     meets(&place, &around, Way::Configured).await;
@@ -97,17 +114,17 @@ async fn through_squid_that_forbids_everything_nobody_meets() {
 
 #[tokio::test]
 async fn through_tinyproxy_by_connect_two_meet() {
-    let Some(tinyproxy) = ProxyProgram::tinyproxy(None) else { return };
+    let Some(tinyproxy) = LoopbackProxy::tinyproxy(None) else { return };
     let mut place = Place::start();
-    meets(&place, &tinyproxy.carriage(), Way::Connect).await;
-    links(&mut place, &tinyproxy.carriage(), Way::Configured).await;
+    meets(&place, &through(&tinyproxy), Way::Connect).await;
+    links(&mut place, &through(&tinyproxy), Way::Configured).await;
 }
 
 #[tokio::test]
 async fn through_tinyproxy_that_forbids_connect_two_meet_inside_bodies() {
-    let Some(tinyproxy) = ProxyProgram::tinyproxy(Some(1)) else { return };
+    let Some(tinyproxy) = LoopbackProxy::tinyproxy(Some(1)) else { return };
     let mut place = Place::start();
-    assert_eq!(refusal(&place, &tinyproxy.carriage(), Way::Connect).await.status, 403);
-    meets(&place, &tinyproxy.carriage(), Way::Configured).await;
-    links(&mut place, &tinyproxy.carriage(), Way::Configured).await;
+    assert_eq!(refusal(&place, &through(&tinyproxy), Way::Connect).await.status, 403);
+    meets(&place, &through(&tinyproxy), Way::Configured).await;
+    links(&mut place, &through(&tinyproxy), Way::Configured).await;
 }
