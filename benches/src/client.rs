@@ -38,8 +38,16 @@ impl Client {
         credentials: &Credentials,
         from: Option<IpAddr>,
     ) -> io::Result<Self> {
+        Self::secured(dial(broker, from).await?, credentials).await
+    }
+
+    /// Shakes hands over a connection that stands.
+    ///
+    /// # Errors
+    ///
+    /// Where that does not come about.
+    pub async fn secured(stream: TcpStream, credentials: &Credentials) -> io::Result<Self> {
         let config = tls(credentials).map_err(io::Error::other)?;
-        let stream = dial(broker, from).await?;
         let name = ServerName::try_from(certificate_name::BROKER).map_err(io::Error::other)?;
         Ok(Self::over(TlsConnector::from(config).connect(name, stream).await?))
     }

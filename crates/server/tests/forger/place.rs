@@ -38,12 +38,18 @@ const ADDRESSES: [&str; 11] = [
     "fd00::9",
 ];
 
-/// Runs a test where the broker's listeners, a forger and a packet socket are; nowhere else.
-pub(crate) fn in_place(limits: Limits, test: impl FnOnce(&Place) + Send + 'static) {
-    if requires() {
-        let thread = Namespace::spawn("forger-test", move || test(&Place::new(limits)));
-        thread.unwrap().join().unwrap();
-    }
+/// Runs a test where the broker's listeners, a forger and a packet socket are, and nowhere else.
+/// Gives what the forger has counted.
+pub(crate) fn in_place(
+    limits: Limits,
+    test: impl FnOnce(&Place) + Send + 'static,
+) -> Option<Counts> {
+    let in_namespace = move || {
+        let place = Place::new(limits);
+        test(&place);
+        place.counts()
+    };
+    requires().then(|| Namespace::spawn("forger-test", in_namespace).unwrap().join().unwrap())
 }
 
 pub(crate) struct Place {
@@ -63,16 +69,12 @@ pub(crate) struct Peer {
 
 impl Place {
     fn new(limits: Limits) -> Self {
-        Self { forger: Some(start_forger(limits)), ..Self::without_forger() }
+        Self { forger: Some(forger(limits).start_process().unwrap()), ..Self::without_forger() }
     }
 
     /// The same addresses and listeners, and nobody who forges.
     pub(crate) fn without_forger() -> Self {
-        let loopback = Interface::find("lo").unwrap();
-        for address in ADDRESSES {
-            let address: IpAddr = address.parse().unwrap();
-            loopback.add_address(address, if address.is_ipv4() { 32 } else { 128 }).unwrap();
-        }
+        let loopback = take_addresses();
         // A packet to anywhere else would be seen too.
         loopback.add_default_route_v4().unwrap();
         let listeners = ["192.0.2.1", "2001:db8::1"].map(|address| {
@@ -198,6 +200,16 @@ impl Place {
     }
 }
 
+/// Makes all addresses the namespace's own.
+pub(crate) fn take_addresses() -> Interface {
+    let loopback = Interface::find("lo").unwrap();
+    for address in ADDRESSES {
+        let address: IpAddr = address.parse().unwrap();
+        loopback.add_address(address, if address.is_ipv4() { 32 } else { 128 }).unwrap();
+    }
+    loopback
+}
+
 /// A whole packet as the broker writes it: from the one to the other.
 pub(crate) fn proper(from: &Peer, to: &Peer) -> Vec<u8> {
     written(&syn_ack(from, to))
@@ -224,12 +236,9 @@ pub(crate) fn written(packet: &SynAck) -> Vec<u8> {
 }
 
 /// A forger for the calling thread's namespace.
-pub(crate) fn start_forger(limits: Limits) -> ForgerProcess {
+pub(crate) fn forger(limits: Limits) -> Spawn {
     let consent = ConsentPolicy { forging: Forging::Dangerous, ..ConsentPolicy::default() };
-    Spawn::program(env!("CARGO_BIN_EXE_simopen-forger"))
-        .policy(Policy { consent, limits })
-        .start_process()
-        .unwrap()
+    Spawn::program(env!("CARGO_BIN_EXE_simopen-forger")).policy(Policy { consent, limits })
 }
 
 pub(crate) fn wait(fd: BorrowedFd<'_>, flags: PollFlags) {
@@ -238,7 +247,7 @@ pub(crate) fn wait(fd: BorrowedFd<'_>, flags: PollFlags) {
 }
 
 /// Says whether the tests can run here; where not, says why.
-fn requires() -> bool {
+pub(crate) fn requires() -> bool {
     use std::io::Write;
     let needed = [Capability::NetworkNamespace, Capability::RawSocket, Capability::PacketSocket];
     let present = Capabilities::probe();

@@ -76,6 +76,27 @@ pub(crate) async fn requests(client: &mut Client, count: usize) -> Latencies {
     latencies
 }
 
+/// Logins of the first device and requests of its link by turns, while that lasts; all of them stay
+/// within the bound. Gives what came of it.
+pub(crate) async fn beside<T>(stand: &Stand, attack: impl Future<Output = T>) -> T {
+    let mut client = logged_in(stand, 0).await;
+    let (mut all_logins, mut all_requests) = (Latencies::default(), Latencies::default());
+    let honest = async {
+        loop {
+            all_logins.append(logins(stand, 1).await);
+            all_requests.append(requests(&mut client, 10).await);
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = attack => outcome,
+        () = honest => unreachable!("it goes on for ever"),
+    };
+    assert!(all_requests.count() > 0, "somebody has to be there");
+    assert_within_bound("logins beside it", &all_logins);
+    assert_within_bound("requests beside it", &all_requests);
+    outcome
+}
+
 /// Asserts that 99 of 100 stay within the bound.
 pub(crate) fn assert_within_bound(what: &str, latencies: &Latencies) {
     println!("  {what}: {latencies}");

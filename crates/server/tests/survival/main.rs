@@ -6,13 +6,25 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![forbid(unsafe_code)]
 
+#[path = "../forger/asking.rs"]
+mod asking;
 mod bombs;
 mod descriptors;
+mod forging;
 mod guessing;
 mod honest;
+mod hostile_peer;
+#[path = "../forger/packets.rs"]
+mod packets;
+#[path = "../forger/place.rs"]
+mod place;
 mod presence;
+#[path = "../forger/proving.rs"]
+mod proving;
 mod revocation;
 mod slow;
+#[path = "../forger/totals.rs"]
+mod totals;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -30,6 +42,8 @@ const TESTS: &[Test] = &[
     ("who_guesses_waits_and_nobody_else_does", guessing::from_one_source),
     ("descriptors_that_are_used_up_come_back", descriptors::used_up),
     ("a_revoked_user_loses_links_pairs_and_offers_at_once", revocation::of_a_user),
+    ("a_forger_refuses_its_broker_by_reason_and_nobody_notices", forging::of_a_hostile_broker),
+    ("a_broker_refuses_hostile_peers_by_rule_and_nobody_notices", forging::of_hostile_peers),
     ("a_peer_that_is_gone_is_asked_before_it_is_announced", presence::of_a_silent_peer),
     ("a_peer_that_was_killed_is_announced_at_once", presence::of_a_killed_peer),
 ];
