@@ -8,7 +8,7 @@ use simopen_broker::directory::{Change, Device, DeviceKind, Directory, Standing}
 use simopen_device::socket::listener_saving_syn;
 use simopen_peer::{Credentials, DeviceKey};
 use simopen_protocol::control::PublicKey;
-use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, UserId};
+use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, IdentityError, UserId};
 use simopen_protocol::token::Token;
 use simopen_server::authority::{Authority, Subject};
 use simopen_server::broker::{Builder, Desk};
@@ -82,6 +82,15 @@ pub fn secret(number: usize) -> Token {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
     Token::from_random(bytes)
+}
+
+/// What that community is called, the first being 0.
+///
+/// # Errors
+///
+/// Never.
+pub fn community(number: usize) -> Result<CommunityName, IdentityError> {
+    CommunityName::new(&format!("friends{number}"))
 }
 
 /// What keeps a broker from starting.
@@ -159,7 +168,7 @@ impl Prepared {
         key: PublicKey,
     ) -> Result<(UserId, DeviceName), Failure> {
         let (user, name) = (UserId::new(&format!("u{number}"))?, DeviceName::new(DEVICE)?);
-        let community = CommunityName::new(&format!("friends{}", number / of_community))?;
+        let community = community(number / of_community)?;
         self.directory.apply(&Change::User { user: user.clone(), secret: Some(secret(number)) });
         self.directory.apply(&Change::Member { community, user: user.clone() });
         self.directory.apply(&Change::Device(Device {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use simopen_benches::stand::{COMMUNITY, Prepared, Stand};
+use simopen_benches::stand::{Prepared, Stand, community};
 use simopen_broker::consent::ConsentPolicy;
 use simopen_broker::{AdminReply, AdminRequest, Forging};
 use simopen_device::namespace::Namespace;
@@ -222,7 +222,7 @@ impl<'a> Hostile<'a> {
 
     async fn leave_the_community(&mut self) {
         let (a, b, session) = self.begin().await;
-        let community = COMMUNITY.parse().unwrap();
+        let community = community(0).unwrap();
         let user = self.stand.devices[2].user.clone();
         let leave = AdminRequest::RemoveMember { community, user };
         let left = in_time("the operator's answer", self.stand.desk.admin(leave)).await;
