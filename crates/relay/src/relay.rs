@@ -174,19 +174,30 @@ impl Relay {
         let Some(&before) = self.connections.get(&connection) else {
             return;
         };
-        if let Unjoined::Unpresented { until } = before {
-            if now > until {
+        let waited = match before {
+            Unjoined::Unpresented { until } if now > until => {
                 self.refuse(connection, Refusal::Late);
                 return;
             }
-            self.unpresented.remove(&(until, connection));
-        }
-        match self.look_up(connection, presented, now) {
-            Ok(session) => {
+            Unjoined::Unpresented { until } => {
+                self.unpresented.remove(&(until, connection));
+                None
+            }
+            Unjoined::Waiting(session) => Some(session),
+        };
+        let (why, found) = match self.look_up(connection, presented, now) {
+            Ok(session) if waited.is_none_or(|waited| waited == session) => {
                 self.connections.insert(connection, Unjoined::Waiting(session));
                 self.join(session);
+                return;
             }
-            Err(why) => self.refuse(connection, why),
+            Ok(session) => (Refusal::Mixed, Some(session)),
+            Err(why) => (why, None),
+        };
+        self.refuse(connection, why);
+        // Nobody is joined with a connection that is closed.
+        for session in [waited, found].into_iter().flatten() {
+            self.give_up(session);
         }
     }
 

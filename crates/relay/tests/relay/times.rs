@@ -168,6 +168,24 @@ fn when_a_waiting_side_goes_the_other_is_refused() {
 }
 
 #[test]
+fn a_connection_that_is_refused_while_it_waits_is_joined_with_nobody() {
+    for second in [value(9, 0), value(7, 0), value(8, 0)] {
+        let mut bench = Bench::new();
+        bench.open(7);
+        bench.open(8);
+        bench.present(1, value(7, 0));
+        bench.present_on(1, second);
+        assert_eq!(bench.came(), [refused(1)]);
+        for (connection, session) in [(2, 7), (3, 8)] {
+            bench.present(connection, value(session, 1));
+        }
+        let came = bench.came();
+        assert!(came.contains(&refused(2)), "nobody is there to be joined with: {came:?}");
+        assert!(came.iter().all(|command| matches!(command, Command::Refuse(_))), "{came:?}");
+    }
+}
+
+#[test]
 fn tables_are_bounded() {
     let mut bench = Bench::with(Limits { pairs: 2, unpresented: 2 });
     bench.open(1);
