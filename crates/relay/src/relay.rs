@@ -67,6 +67,9 @@ pub enum Command {
     },
     /// Close both connections of this pair at once.
     End(SessionId),
+    /// A pairing that was announced is no more, whether its two sides have met or not: whoever
+    /// announced it may forget it.
+    Gone(SessionId),
 }
 
 /// What a deadline is for.
@@ -393,6 +396,7 @@ impl Relay {
         for key in pair.keys.iter().flatten() {
             self.places.remove(key);
         }
+        self.commands.push_back(Command::Gone(session));
         Some(pair)
     }
 

@@ -37,10 +37,12 @@ use simopen_protocol::control::Proxy;
 use simopen_protocol::identity::SessionId;
 pub use simopen_relay::{Limits, OpenRefused, Presented, Refusal, Stats};
 use thiserror::Error;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 pub use self::service::Claim;
 use self::service::Service;
+use crate::broker::PairingAnswer;
 use crate::front::{self, Front};
 
 /// Collects what a relay needs.
@@ -145,6 +147,11 @@ impl Handle {
     /// Ends a pairing or a pair at once.
     pub fn end(&self, session: SessionId) {
         self.service.end(session);
+    }
+
+    /// From now on, whoever holds the other end hears of pairings that are no more.
+    pub(crate) fn tell_ended(&self, hearer: UnboundedSender<PairingAnswer>) {
+        self.service.tell_ended(hearer);
     }
 
     /// Presents something for a connection that was accepted then. `None` where it is refused,

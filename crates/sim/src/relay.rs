@@ -181,6 +181,8 @@ impl RelayService {
                     context.log.tell(context.now, context.name, || "joins two sides".to_owned());
                     self.joined.insert(session, Splice::new([a.0, b.0], [a.1, b.1]));
                 }
+                // The simulated broker forgets the oldest.
+                Command::Gone(_) => {}
                 Command::End(session) => {
                     if let Some(splice) = self.joined.remove(&session) {
                         splice.drop_both(context);

@@ -12,6 +12,8 @@ pub(crate) struct Bench {
     pub(crate) relay: Relay,
     pub(crate) now: Timestamp,
     pub(crate) commands: Vec<Command>,
+    /// Pairings that are no more, since the last call of [`Bench::gone`].
+    gone: Vec<u64>,
 }
 
 impl Bench {
@@ -20,7 +22,12 @@ impl Bench {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
-        Self { relay: Relay::new(limits), now: Timestamp::ZERO, commands: Vec::new() }
+        Self {
+            relay: Relay::new(limits),
+            now: Timestamp::ZERO,
+            commands: Vec::new(),
+            gone: Vec::new(),
+        }
     }
 
     pub(crate) fn open(&mut self, session: u64) {
@@ -58,13 +65,24 @@ impl Bench {
 
     fn drain(&mut self) {
         while let Some(command) = self.relay.poll_command() {
-            self.commands.push(command);
+            if let Command::Gone(SessionId(session)) = command {
+                self.gone.push(session);
+            } else {
+                self.commands.push(command);
+            }
         }
     }
 
-    /// What came out since the last call.
+    /// What came out since the last call, but for pairings that are no more.
     pub(crate) fn came(&mut self) -> Vec<Command> {
+        self.drain();
         std::mem::take(&mut self.commands)
+    }
+
+    /// Pairings that are no more since the last call.
+    pub(crate) fn gone(&mut self) -> Vec<u64> {
+        self.drain();
+        std::mem::take(&mut self.gone)
     }
 }
 

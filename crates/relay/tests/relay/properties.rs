@@ -52,6 +52,8 @@ struct Judge {
     presented: BTreeMap<u64, BTreeSet<(u64, u8, &'static str)>>,
     /// Pairings that were joined since they were opened.
     joined: BTreeSet<u64>,
+    /// Pairings that were opened and are not said to be no more.
+    announced: BTreeSet<u64>,
     /// Connections that were joined or refused.
     decided: BTreeSet<ConnectionId>,
 }
@@ -62,6 +64,7 @@ impl Judge {
             match command {
                 Command::Refuse(connection) => prop_assert!(self.decided.insert(connection)),
                 Command::End(session) => prop_assert!(self.joined.contains(&session.0)),
+                Command::Gone(_) => prop_assert!(false, "the bench keeps them apart"),
                 Command::Join { session: SessionId(session), connections } => {
                     prop_assert!(self.joined.insert(session), "joined twice");
                     let age = now - self.opened[&session];
@@ -74,6 +77,13 @@ impl Judge {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn judge_gone(&mut self, gone: Vec<u64>) -> Result<(), TestCaseError> {
+        for session in gone {
+            prop_assert!(self.announced.remove(&session), "told twice of {session}");
         }
         Ok(())
     }
@@ -96,6 +106,7 @@ proptest! {
                     if bench.relay.handle_open(&proxy(session), bench.now).is_ok() {
                         judge.opened.insert(session, elapsed);
                         judge.joined.remove(&session);
+                        prop_assert!(judge.announced.insert(session), "opened twice");
                     }
                 }
                 Step::End(session) => bench.relay.handle_end(SessionId(session)),
@@ -122,12 +133,10 @@ proptest! {
                 Step::Pass(milliseconds) => bench.pass(Duration::from_millis(milliseconds)),
             }
             bench.pass(Duration::ZERO);
-            while let Some(command) = bench.relay.poll_command() {
-                bench.commands.push(command);
-            }
             // Joins come of presenting, which takes no time.
             let commands = bench.came();
             judge.judge(commands, elapsed)?;
+            judge.judge_gone(bench.gone())?;
             prop_assert!(bench.relay.pairs() <= 3);
         }
         // An active pair may go on for ever; everything else is over.
@@ -136,6 +145,8 @@ proptest! {
             bench.relay.handle_over(SessionId(session));
         }
         bench.pass(Duration::from_secs(60));
+        judge.judge_gone(bench.gone())?;
+        prop_assert!(judge.announced.is_empty(), "not told of {:?}", judge.announced);
         prop_assert_eq!((bench.relay.pairs(), bench.relay.unjoined()), (0, 0));
     }
 }

@@ -134,10 +134,37 @@ fn a_pair_and_a_pairing_are_ended_by_their_number() {
         bench.relay.handle_end(SessionId(session));
     }
     bench.pass(Duration::ZERO);
-    let left: Vec<_> = std::iter::from_fn(|| bench.relay.poll_command()).collect();
-    assert_eq!(left, [Command::End(SessionId(7)), refused(80)]);
+    assert_eq!(bench.came(), [Command::End(SessionId(7)), refused(80)]);
+    assert_eq!(bench.gone(), [7, 8]);
     bench.present(81, value(8, 1));
     assert_eq!(bench.came(), [refused(81)]);
+}
+
+#[test]
+fn whoever_announced_a_pairing_hears_once_that_it_is_no_more() {
+    let mut bench = Bench::new();
+    // One is over, one is half-closed for too long, of one a side waits alone, one is given up, and
+    // one goes on.
+    for session in 1..=5 {
+        bench.open(session);
+        bench.present(session * 10, value(session, 0));
+    }
+    for session in [1, 2, 5] {
+        bench.present(session * 10 + 1, value(session, 1));
+    }
+    bench.relay.handle_gone(simopen_relay::ConnectionId(40));
+    bench.relay.handle_over(SessionId(1));
+    assert_eq!(bench.gone(), [1]);
+    bench.relay.handle_half_closed(SessionId(2), bench.now);
+    bench.pass(Duration::from_secs(3600));
+    let mut gone = bench.gone();
+    gone.sort_unstable();
+    assert_eq!(gone, [2, 3, 4]);
+    for session in 1..=4 {
+        bench.relay.handle_over(SessionId(session));
+        bench.relay.handle_end(SessionId(session));
+    }
+    assert_eq!(bench.gone(), []);
 }
 
 #[test]

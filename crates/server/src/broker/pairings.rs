@@ -22,7 +22,7 @@ pub enum PairingAnswer {
     Opened(SessionId),
     /// It does not take them, or cannot be asked.
     Failed(SessionId),
-    /// The pair is no more.
+    /// The pair is no more, whether its two sides have met or not.
     Ended(SessionId),
     /// The relay that has the pairs was revoked, and is not spoken with any more.
     Left,
@@ -37,6 +37,7 @@ pub(super) struct Here {
 impl Here {
     pub(super) fn new(relay: relay::Handle) -> (Self, UnboundedReceiver<PairingAnswer>) {
         let (answers, answered) = unbounded_channel();
+        relay.tell_ended(answers.clone());
         (Self { relay, answers }, answered)
     }
 }

@@ -81,7 +81,7 @@ fn held(gauges: &Gauges) -> Vec<Figure> {
         gauge("simopen_links", "Control connections", gauges.links),
         gauge("simopen_peers", "Logged-in devices", gauges.peers),
         gauge("simopen_sessions", "Open sessions", gauges.sessions),
-        gauge("simopen_pairings", "Pairs that are remembered at the relay", gauges.pairings),
+        gauge("simopen_pairings", "Pairs that may stand at the relay", gauges.pairings),
         gauge("simopen_logins_held", "Logins that are held back", gauges.held),
         gauge("simopen_persist_waiting", "Changes that wait for the store", gauges.waiting),
         gauge("simopen_users", "Users, revoked ones too", gauges.users),

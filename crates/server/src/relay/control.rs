@@ -1,5 +1,5 @@
 //! The link between a broker and a relay that runs apart (seed 001 ¶177): the broker's `Proxy` and
-//! `ProxyEnd` requests, and the relay's responses.
+//! `ProxyEnd` requests, and the relay's `ProxyEnd` when a pair is no more; each is answered.
 //!
 //! Whoever holds this link decides who meets. It takes any stream, and has to be given one on which
 //! both ends have shown who they are: TLS with certificates of the broker's authority.
@@ -40,23 +40,40 @@ const UNWRITTEN: usize = 64 * 1024;
 /// The shortest and the longest pause before a relay that was lost is dialled again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
-/// The relay's end: does what the broker orders, until the link ends.
+/// The relay's end: does what the broker orders, and tells of pairs that are no more, until the link
+/// ends.
 ///
 /// # Errors
 ///
-/// Where the link breaks, and where what comes is no request.
+/// Where the link breaks, and where a notification comes.
 pub async fn serve<S>(stream: S, relay: &Handle) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Wire { mut reading, mut writing } = Wire::new(stream);
+    let (hearer, mut gone) = unbounded_channel();
+    relay.tell_ended(hearer);
+    let mut ids = (1..=u32::MAX).cycle().map(TransactionId);
     loop {
-        let Message::Request(request) = reading.receive().await? else {
-            return Err(io::Error::other("the broker sent something that is no request"));
-        };
-        let head = request.head();
-        let result = obey(relay, &request.action);
-        writing.add(&Message::Response(Response { head, result }));
+        tokio::select! {
+            message = reading.receive() => match message? {
+                Message::Request(request) => {
+                    let head = request.head();
+                    let result = obey(relay, &request.action);
+                    writing.add(&Message::Response(Response { head, result }));
+                }
+                // It has heard of a pair that is no more.
+                Message::Response(_) => continue,
+                Message::Notification(_) => {
+                    return Err(io::Error::other("the broker sent a notification"));
+                }
+            },
+            Some(answer) = gone.recv() => {
+                if let (PairingAnswer::Ended(session), Some(id)) = (answer, ids.next()) {
+                    writing.add(&request(id, Action::ProxyEnd(session)));
+                }
+            }
+        }
         timeout(ANSWER, writing.write()).await??;
     }
 }
@@ -227,7 +244,7 @@ impl Task {
             let oldest = self.asked.values().map(|asked| asked.until).next();
             let has_room = writing.has_room();
             let done = tokio::select! {
-                message = reading.receive() => message.map(|message| self.heard(message)),
+                message = reading.receive() => message.map(|message| self.heard(message, writing)),
                 written = writing.write(), if writing.has_any() => written,
                 order = self.orders.next(has_room) => match order {
                     Order::Open(proxy) => {
@@ -275,7 +292,7 @@ impl Task {
         let parting = async {
             while !self.asked.is_empty() {
                 tokio::select! {
-                    message = reading.receive() => self.heard(message?),
+                    message = reading.receive() => self.heard(message?, &mut writing),
                     written = writing.write(), if writing.has_any() => written?,
                 }
             }
@@ -290,9 +307,21 @@ impl Task {
         writing.add(&request(id, Action::ProxyEnd(session)));
     }
 
-    fn heard(&mut self, message: Message) {
-        if let Message::Response(response) = message {
-            self.answered(response.head.id(), response.result.is_ok());
+    fn heard<S: AsyncWrite>(&mut self, message: Message, writing: &mut Writing<S>) {
+        match message {
+            Message::Response(response) => {
+                self.answered(response.head.id(), response.result.is_ok());
+            }
+            Message::Request(request) => {
+                let result = if let Action::ProxyEnd(session) = request.action {
+                    self.answer(PairingAnswer::Ended(session));
+                    Ok(Reply::Done)
+                } else {
+                    Err(ErrorName("unknown-action".into()))
+                };
+                writing.add(&Message::Response(Response { head: request.head(), result }));
+            }
+            Message::Notification(_) => {}
         }
     }
 

@@ -9,12 +9,14 @@ use simopen_packet::Timestamp;
 use simopen_protocol::control::Proxy;
 use simopen_protocol::identity::SessionId;
 use simopen_relay::{Command, ConnectionId, Limits, Presented, Relay, Stats};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, debug};
 
 use super::OpenError;
 use super::pump::{Means, Side, pump};
+use crate::broker::PairingAnswer;
 use crate::front::Carried;
 
 /// The relay behind all handles.
@@ -36,6 +38,8 @@ struct State {
     unjoined: HashMap<ConnectionId, oneshot::Receiver<Carried>>,
     /// By dropping it a pair ends at once.
     joined: HashMap<SessionId, oneshot::Sender<()>>,
+    /// Who wants to hear of pairings that are no more.
+    hearers: Vec<UnboundedSender<PairingAnswer>>,
 }
 
 /// What a connection has presented. Attach its stream; dropping this gives up the place.
@@ -80,6 +84,7 @@ impl Service {
             is_draining: false,
             unjoined: HashMap::new(),
             joined: HashMap::new(),
+            hearers: Vec::new(),
         };
         let service = Arc::new(Self {
             state: Mutex::new(state),
@@ -109,6 +114,10 @@ impl Service {
 
     pub(super) fn end(self: &Arc<Self>, session: SessionId) {
         self.turn(|machine, _| machine.handle_end(session));
+    }
+
+    pub(super) fn tell_ended(&self, hearer: UnboundedSender<PairingAnswer>) {
+        self.state().hearers.push(hearer);
     }
 
     pub(super) fn claim(
@@ -173,6 +182,10 @@ impl Service {
             match command {
                 Command::Refuse(connection) => drop(state.unjoined.remove(&connection)),
                 Command::End(session) => drop(state.joined.remove(&session)),
+                Command::Gone(session) => {
+                    let ended = PairingAnswer::Ended(session);
+                    state.hearers.retain(|hearer| hearer.send(ended).is_ok());
+                }
                 Command::Join { session, connections } => {
                     let streams = connections.map(|side| state.unjoined.remove(&side));
                     if let [Some(originator), Some(responder)] = streams {

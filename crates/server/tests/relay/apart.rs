@@ -39,7 +39,7 @@ async fn next<T>(receiver: &mut mpsc::UnboundedReceiver<T>) -> T {
 }
 
 #[tokio::test]
-async fn a_broker_opens_and_ends_pairs_at_a_relay_that_runs_apart() {
+async fn a_broker_opens_and_ends_pairs_at_a_relay_that_runs_apart_and_hears_of_ends() {
     let place = Place::start();
     let (mut remote, mut answers, mut dialled) = broker();
     let link = next(&mut dialled).await;
@@ -57,12 +57,14 @@ async fn a_broker_opens_and_ends_pairs_at_a_relay_that_runs_apart() {
     let a = place.meet(&straight, values[0], Way::Straight).await.unwrap();
     let b = place.meet(&straight, values[1], Way::Straight).await.unwrap();
     converse(a, b).await;
+    assert_eq!(next(&mut answers).await, PairingAnswer::Ended(SessionId(1)));
 
     remote.order(PairingOrder::Open(proxy(2)));
     assert_eq!(next(&mut answers).await, PairingAnswer::Opened(SessionId(2)));
     let waiting = place.meet(&straight, tokens(2)[0], Way::Straight).await.unwrap();
     remote.order(PairingOrder::End(SessionId(2)));
     ends_without_a_byte(waiting).await;
+    assert_eq!(next(&mut answers).await, PairingAnswer::Ended(SessionId(2)));
 }
 
 #[tokio::test]
@@ -111,8 +113,14 @@ async fn an_end_is_heard_although_more_orders_wait_than_there_is_room_for() {
     // The control: nobody ended the other one.
     let other = place.meet(&straight, tokens(2)[1], Way::Straight).await.unwrap();
     converse(kept, other).await;
-    for opened in 11..session - 1 {
-        assert_eq!(next(&mut answers).await, PairingAnswer::Opened(SessionId(opened)));
+    let mut opened = 11..session - 1;
+    let mut ended = 1..3;
+    while !opened.is_empty() || !ended.is_empty() {
+        match next(&mut answers).await {
+            PairingAnswer::Opened(SessionId(session)) => assert_eq!(Some(session), opened.next()),
+            PairingAnswer::Ended(SessionId(session)) => assert_eq!(Some(session), ended.next()),
+            answer => panic!("{answer:?}"),
+        }
     }
     assert!(answers.try_recv().is_err());
 }

@@ -74,8 +74,21 @@ pub(crate) fn of_a_user() {
         assert!(asked.is_err(), "nobody can ask for it");
         drop(logged_in(&stand, 4).await);
         of_others.goes_on().await;
+        assert_eq!(pairs(&stand).await, 1);
+        of_others.leave();
+        in_time("the relay's word that the pair is no more", async {
+            while pairs(&stand).await > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         drop((carol, dave));
     });
+}
+
+/// How many pairs the broker knows to stand at the relay.
+async fn pairs(stand: &Stand) -> usize {
+    in_time("the broker's figures", stand.desk.figures()).await.unwrap().gauges.pairings
 }
 
 /// Two who have met at the relay; bytes go round between them as fast as they can.
@@ -114,6 +127,13 @@ impl Traffic {
             }
         })
         .await;
+    }
+
+    /// Both close.
+    fn leave(self) {
+        for side in self.sides {
+            side.abort();
+        }
     }
 
     /// Returns when neither side can read or write any more.
