@@ -116,10 +116,13 @@ async fn an_end_is_heard_although_more_orders_wait_than_there_is_room_for() {
     let mut opened = 11..session - 1;
     let mut ended = 1..3;
     while !opened.is_empty() || !ended.is_empty() {
-        match next(&mut answers).await {
-            PairingAnswer::Opened(SessionId(session)) => assert_eq!(Some(session), opened.next()),
-            PairingAnswer::Ended(SessionId(session)) => assert_eq!(Some(session), ended.next()),
-            answer => panic!("{answer:?}"),
+        let answer = next(&mut answers).await;
+        if let PairingAnswer::Opened(SessionId(session)) = answer {
+            assert_eq!(Some(session), opened.next());
+        } else if let PairingAnswer::Ended(SessionId(session)) = answer {
+            assert_eq!(Some(session), ended.next());
+        } else {
+            panic!("{answer:?}");
         }
     }
     assert!(answers.try_recv().is_err());
