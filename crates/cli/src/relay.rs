@@ -1,6 +1,7 @@
 //! `simopen relay`.
 
 mod joining;
+mod renewal;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -19,11 +20,13 @@ use simopen_server::data_directory::DataDirectory;
 use simopen_server::figures::{Exposition, Figure, Readiness, ReadinessWatch, of_relay, router};
 use simopen_server::front;
 use simopen_server::relay::{self, Handle, authentication::Door, control};
+use simopen_server::wall_clock::WallClock;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::joining::Joined;
+use self::renewal::{Pace, Renewal};
 use crate::broker::{listeners, serve_probes};
 use crate::descriptor_budget::{DescriptorBudget, Wanted};
 use crate::ending::Ending;
@@ -37,8 +40,6 @@ const CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7
 const HANDSHAKES: usize = 16;
 /// How long one may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How often the certificate is renewed, which is good for 90 days.
-const RENEWAL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(crate) fn run(arguments: &RelayArguments) -> Result<ExitCode> {
     let Some(file) = arguments.service.configuration(RelayFile::read)? else {
@@ -85,7 +86,8 @@ impl Prepared {
     async fn serve(self, arguments: &RelayArguments, file: &RelayFile) -> Result<ExitCode> {
         let mut ending = Ending::listen().context("no signals")?;
         let joined = Joined::find_or_join(&self.data, arguments.invitation.as_deref()).await?;
-        let door = Arc::new(Mutex::new(joined.door()?));
+        let clock = WallClock::system();
+        let door = Arc::new(Mutex::new(joined.door(&clock)?));
         let DescriptorBudget { pairs, newcomers, carriers, .. } = self.budget;
         let front = front::Limits { newcomers, carriers, ..file.front_limits() };
         let limits = relay::Limits { pairs, ..file.limits() };
@@ -104,7 +106,7 @@ impl Prepared {
         }
         let control = tokio::net::TcpListener::from_std(self.control)?;
         tokio::spawn(admit_broker(control, Arc::clone(&door), relay.clone()));
-        tokio::spawn(renew(joined, door));
+        tokio::spawn(Renewal { joined, door, clock, pace: Pace::USUAL }.run());
         let listen: Vec<String> = relay.local_addrs().iter().map(ToString::to_string).collect();
         say(
             arguments,
@@ -179,27 +181,6 @@ async fn handshake(
 ) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
     timeout(HANDSHAKE_TIME, door.admit(stream)).await.map_err(late)?
-}
-
-/// Renews the certificate now and then; links that stand are not touched.
-async fn renew(mut joined: Joined, door: Arc<Mutex<Door>>) {
-    loop {
-        let renewed = match joined.renew().await {
-            Ok(()) => joined.door(),
-            Err(error) => Err(error),
-        };
-        match renewed {
-            Ok(renewed) => {
-                *door.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
-                tracing::info!("the relay's certificate was renewed");
-            }
-            Err(error) => tracing::warn!(
-                error = format!("{error:#}"),
-                "the relay's certificate was not renewed; it is tried again in a week"
-            ),
-        }
-        tokio::time::sleep(RENEWAL).await;
-    }
 }
 
 /// A relay, as probes see it.

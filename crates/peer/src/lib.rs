@@ -59,7 +59,7 @@ mod peer;
 mod peer_link;
 mod pins;
 mod ports;
-mod renewal;
+pub mod renewal;
 mod resident;
 mod tls;
 mod world;

@@ -49,9 +49,10 @@ async fn renew(credentials: &CurrentCredentials, link: &Link, news: &NewsDesk) -
     true
 }
 
-/// How long it is until a third of the life is left: zero where that is past. `None` where the
-/// certificate cannot be read.
-fn due_in(certificate: &Certificate, now: SystemTime) -> Option<Duration> {
+/// How long it is until a third of a certificate's life is left, which is when its holder asks for
+/// another: zero where that is past. `None` where the certificate cannot be read.
+#[must_use]
+pub fn due_in(certificate: &Certificate, now: SystemTime) -> Option<Duration> {
     let (from, until) = validity(certificate)?;
     let now = now.duration_since(UNIX_EPOCH).ok()?;
     Some((until - until.saturating_sub(from) / 3).saturating_sub(now))

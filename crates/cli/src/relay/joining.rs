@@ -2,12 +2,13 @@
 
 use std::env;
 use std::io::Read;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use simopen_peer::carriage::Carriage;
 use simopen_peer::home::{Home, Membership};
-use simopen_peer::{DeviceKey, join};
+use simopen_peer::{DeviceKey, join, renewal};
 use simopen_protocol::identity::DeviceName;
 use simopen_protocol::invitation::Invitation;
 use simopen_server::data_directory::DataDirectory;
@@ -91,15 +92,22 @@ impl Joined {
         Ok(())
     }
 
+    /// How long it is until another certificate is wanted.
+    pub(super) fn due_in(&self, clock: &WallClock) -> Duration {
+        let now = UNIX_EPOCH + Duration::from_secs(clock.seconds());
+        // One that cannot be read is good for nothing.
+        renewal::due_in(&self.membership.certificate, now).unwrap_or_default()
+    }
+
     /// By which the broker, and nobody else, gets in.
-    pub(super) fn door(&self) -> Result<Door> {
+    pub(super) fn door(&self, clock: &WallClock) -> Result<Door> {
         let Membership { key, certificate, authority, .. } = &self.membership;
         let identity = Identity {
             key: key.0.clone(),
             certificate: certificate.clone(),
             authority: authority.clone(),
         };
-        Ok(Door::new(&identity, WallClock::system())?)
+        Ok(Door::new(&identity, clock.clone())?)
     }
 }
 

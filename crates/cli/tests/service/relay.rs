@@ -2,11 +2,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use simopen_peer::home::{Home, Membership};
+use simopen_protocol::control::Certificate;
+use simopen_server::authority::{Authority, RELAY_LIFETIME};
+use simopen_server::wall_clock::WallClock;
 
 use crate::running::{Running, SIMOPEN, Scratch, got, text};
 
@@ -45,6 +50,49 @@ fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
     // The control: what is no broker gets no word out of it.
     assert!(!got(at, "/").contains("200"));
     assert_eq!(relay.end(), Some(0));
+}
+
+#[test]
+fn a_relay_that_was_off_for_longer_than_its_certificate_lasts_gets_another() {
+    let scratch = Scratch::new();
+    let first = Running::start(&scratch, &["--no-invitation"]);
+    let line = first.told(&["relay-invite"])["invited"]["line"].as_str().unwrap().to_owned();
+    let relay = Running::service("relay", &scratch, &["--control", "127.0.0.1:0"], |command| {
+        command.env("SIMOPEN_RELAY_INVITATION", &line);
+    });
+    let at = relay.endpoint("control").to_string();
+    let (of_broker, of_relay) = (first.data.clone(), relay.data.clone());
+    assert_eq!(relay.end(), Some(0));
+    let known = first.endpoint("listen").to_string();
+    assert_eq!(first.end(), Some(0));
+    let outdated = run_out(&of_relay, &of_broker);
+
+    let config = format!(
+        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{at}\"\naddresses = [\"{at}\"]\n"
+    );
+    let config = scratch.file("apart.toml", &config);
+    // It is where it was when it invited.
+    let arguments = ["--no-invitation", "--listen", &known, "--config", config.to_str().unwrap()];
+    let broker = Running::start(&scratch, &arguments);
+    let relay = Running::service("relay", &scratch, &["--control", &at], |_| {});
+    meet(&broker, relay.endpoint("listen"));
+    assert_ne!(membership(&of_relay).certificate, outdated);
+    assert_eq!(relay.end(), Some(0));
+}
+
+/// Puts a certificate that has run out in the place of the relay's.
+fn run_out(relay: &Path, broker: &Path) -> Certificate {
+    let now = WallClock::system().seconds();
+    let authority = Authority::open(broker, now).unwrap();
+    let membership = membership(relay);
+    let key = membership.key.public().unwrap();
+    let outdated = authority.issue_relay(&key, now - 2 * RELAY_LIFETIME.as_secs()).unwrap();
+    Home::open(relay).unwrap().renew(&membership.name, &outdated.0).unwrap();
+    outdated
+}
+
+fn membership(relay: &Path) -> Membership {
+    Home::open(relay).unwrap().memberships().unwrap().remove(0)
 }
 
 #[test]
