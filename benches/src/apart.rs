@@ -88,7 +88,7 @@ impl Apart {
             .arg(&directory)
             .arg(newcomers.name())
             .arg(crowd.of_community.to_string())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
@@ -127,7 +127,7 @@ impl Drop for Apart {
     }
 }
 
-/// Becomes that broker, where the arguments say so, until it is killed.
+/// Becomes that broker, where the arguments say so, until whoever started it ends.
 #[must_use]
 pub fn be_broker(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<OsString> = arguments.collect();
@@ -166,9 +166,9 @@ fn serve(directory: &Path, takes_all: bool, of_community: usize) -> Result<(), F
         .start_on(listener, move |builder| with_relay(builder.service_limits(limits), address))?;
     println!("{address}");
     std::io::stdout().flush()?;
-    loop {
-        std::thread::park();
-    }
+    // Its end is the end of whoever started this.
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
 }
 
 fn with_relay(builder: Builder, address: SocketAddr) -> Builder {
