@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &ConnectArguments) -> Result<ExitCode> {
         let config = DeviceConfig {
             reachable: Reachable::No,
             techniques: arguments.techniques.as_ref().map(|techniques| techniques.0.clone()),
-            ..surroundings::device(&arguments.surroundings.network)?
+            ..surroundings::device(&arguments.surroundings.network, &home)?
         };
         // The manager has an order of its own.
         let desk = if config.techniques.is_some() {

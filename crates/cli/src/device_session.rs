@@ -49,7 +49,7 @@ pub(crate) async fn desk(arguments: &DeskArguments, broker: Option<&BrokerName>)
     let joined = joined(&home, broker)?;
     let config = DeviceConfig {
         reachable: Reachable::No,
-        ..surroundings::device(&arguments.surroundings.network)?
+        ..surroundings::device(&arguments.surroundings.network, &home)?
     };
     Ok(Desk::open(&home, joined, &config).await?)
 }

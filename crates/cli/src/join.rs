@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
     let home = surroundings::home(&arguments.desk.surroundings.home)?;
     let name = arguments.broker.clone().unwrap_or_else(|| invitation.broker.clone());
     check_is_free(&home, &name, arguments)?;
-    let carriage = surroundings::carriage(&arguments.desk.surroundings.network)?;
+    let carriage = surroundings::carriage(&arguments.desk.surroundings.network, &home)?;
     let key = DeviceKey::generate()?;
     run_until_interrupted(async {
         let credentials = match join(&invitation, &device, &key, &carriage).await {

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode> {
     run_until_interrupted(async {
         let config = DeviceConfig {
             reachable: Reachable::Yes,
-            ..surroundings::device(&arguments.surroundings.network)?
+            ..surroundings::device(&arguments.surroundings.network, &home)?
         };
         let desk = Desk::open(&home, joined, &config).await?;
         let code = match desk.listen(&arguments.service).await {

@@ -17,6 +17,7 @@ mod demo;
 mod descriptor_budget;
 mod device_log;
 mod device_session;
+mod device_settings;
 mod doctor;
 mod ending;
 mod exchange;

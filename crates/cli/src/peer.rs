@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &PeerArguments) -> Result<ExitCode> {
         let config = DeviceConfig {
             reachable: Reachable::Yes,
             watcher: Some(watcher),
-            ..surroundings::device(&arguments.surroundings.network)?
+            ..surroundings::device(&arguments.surroundings.network, &home)?
         };
         let device = Device::start(&home, joined, &config);
         let manager = Manager::bind(&home, device.clone(), lock)?;

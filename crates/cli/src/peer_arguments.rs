@@ -68,14 +68,21 @@ pub(crate) struct HomeArguments {
 /// Through what the network is reached, where a command logs in for itself.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NetworkArguments {
-    /// An HTTP proxy, as `http://[USER:PASSWORD@]HOST:PORT`, or none; otherwise $HTTPS_PROXY.
+    /// Settings of this device; otherwise simopen.toml in the state directory, where it is there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// An HTTP proxy, as `http://[USER:PASSWORD@]HOST:PORT`, or none; otherwise the settings, or
+    /// $HTTPS_PROXY.
     ///
-    /// Everybody on this machine can read a command line: a password belongs into $HTTPS_PROXY.
+    /// Everybody on this machine can read a command line: a password belongs into the settings, or
+    /// into $HTTPS_PROXY.
     /// Where `simopen peer` runs, it reaches brokers and relays as it was told itself.
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
 
-    /// Hosts that are reached without the proxy, with commas between; otherwise $NO_PROXY.
+    /// Hosts that are reached without the proxy, with commas between; otherwise the settings, or
+    /// $NO_PROXY.
     #[arg(long, value_name = "HOSTS")]
     pub(crate) no_proxy: Option<String>,
 }

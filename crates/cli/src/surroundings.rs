@@ -12,6 +12,7 @@ use simopen_peer::manager::DeviceConfig;
 use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::DeviceName;
 
+use crate::device_settings::{DeviceFile, NetworkSection};
 use crate::peer_arguments::{HomeArguments, NetworkArguments};
 
 /// Opens the state directory, and makes it where it is not there.
@@ -32,21 +33,24 @@ fn home_path(
         .or_else(|| variable("HOME").map(|path| PathBuf::from(path).join(".local/state/simopen")))
 }
 
-/// How this device logs in, by flags and environment.
-pub(crate) fn device(network: &NetworkArguments) -> Result<DeviceConfig> {
-    let carriage = carriage(network)?;
+/// How this device logs in, by flags, its file and environment.
+pub(crate) fn device(network: &NetworkArguments, home: &Home) -> Result<DeviceConfig> {
+    let carriage = carriage(network, home)?;
     Ok(DeviceConfig { reachable: Reachable::No, techniques: None, carriage, watcher: None })
 }
 
-/// How this device reaches servers, by flags and environment.
-pub(crate) fn carriage(network: &NetworkArguments) -> Result<Carriage> {
-    let carriage =
-        carriage_of(network, |name| env::var(name).ok().filter(|value| !value.is_empty()))?;
+/// How this device reaches servers, by flags, its file and environment.
+pub(crate) fn carriage(network: &NetworkArguments, home: &Home) -> Result<Carriage> {
+    let usual = home.settings();
+    let path = network.config.as_ref().or_else(|| usual.exists().then_some(&usual));
+    let file = path.map(|path| DeviceFile::read(path)).transpose()?.unwrap_or_default();
+    let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let carriage = carriage_of(network, &file.network, variable)?;
     let has_login = carriage.proxy.as_ref().is_some_and(|proxy| proxy.login.is_some());
     if has_login && network.proxy.is_some() {
         eprintln!(
             "simopen: warning: everybody on this machine can read the password behind --proxy: set \
-             HTTPS_PROXY in the environment instead"
+             HTTPS_PROXY in the environment instead, or proxy in simopen.toml"
         );
     }
     Ok(carriage)
@@ -54,11 +58,13 @@ pub(crate) fn carriage(network: &NetworkArguments) -> Result<Carriage> {
 
 fn carriage_of(
     network: &NetworkArguments,
+    file: &NetworkSection,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Carriage> {
     // Both spellings are in use.
     let either = |name: &str| variable(name).or_else(|| variable(&name.to_lowercase()));
     let named = network.proxy.clone().map(|value| ("--proxy", value));
+    let named = named.or_else(|| file.proxy().map(|value| ("proxy", value.to_owned())));
     let named = named.or_else(|| either("HTTPS_PROXY").map(|value| ("HTTPS_PROXY", value)));
     let proxy = match named {
         Some((_, value)) if value == "none" => None,
@@ -66,7 +72,8 @@ fn carriage_of(
         Some((source, value)) => Some(value.parse().with_context(|| source.to_owned())?),
         None => None,
     };
-    let no_proxy = network.no_proxy.clone().or_else(|| either("NO_PROXY")).unwrap_or_default();
+    let no_proxy = network.no_proxy.clone().or_else(|| file.no_proxy.clone());
+    let no_proxy = no_proxy.or_else(|| either("NO_PROXY")).unwrap_or_default();
     let Ok(no_proxy) = no_proxy.parse();
     Ok(Carriage { proxy, no_proxy })
 }
@@ -108,8 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_that_of_the_flag_or_of_the_environment() {
+    fn a_proxy_is_that_of_the_flag_or_of_the_file_or_of_the_environment() {
         let network = |proxy: Option<&str>| NetworkArguments {
+            config: None,
             proxy: proxy.map(str::to_owned),
             no_proxy: None,
         };
@@ -118,7 +126,9 @@ mod tests {
             "NO_PROXY" => Some("localhost".to_owned()),
             _ => None,
         };
-        let carriage = |proxy| carriage_of(&network(proxy), environment).unwrap();
+        let file = |text: &str| toml::from_str::<NetworkSection>(text).unwrap();
+        let nothing = file("");
+        let carriage = |proxy| carriage_of(&network(proxy), &nothing, environment).unwrap();
         let outer = carriage(None).proxy.unwrap();
         assert_eq!(outer.address.to_string(), "outer.example:8080");
         assert_eq!(outer.login.unwrap().user, "me");
@@ -126,8 +136,19 @@ mod tests {
         let inner = carriage(Some("inner.example:3128")).proxy.unwrap();
         assert_eq!(inner.address.to_string(), "inner.example:3128");
         assert_eq!(carriage(Some("none")).proxy, None);
-        assert_eq!(carriage_of(&network(None), |_| None).unwrap(), Carriage::default());
-        let error = carriage_of(&network(Some("socks5://me:word@x")), environment).unwrap_err();
+        assert_eq!(carriage_of(&network(None), &nothing, |_| None).unwrap(), Carriage::default());
+        let written = file("proxy = \"written.example\"\nno-proxy = \"broker.example\"");
+        let between = carriage_of(&network(None), &written, environment).unwrap();
+        assert_eq!(between.proxy.unwrap().address.to_string(), "written.example:3128");
+        assert!(between.no_proxy.covers("broker.example"));
+        assert!(!between.no_proxy.covers("localhost"));
+        let first =
+            carriage_of(&network(Some("inner.example:3128")), &written, environment).unwrap();
+        assert_eq!(first.proxy, carriage(Some("inner.example:3128")).proxy);
+        let straight = carriage_of(&network(None), &file("proxy = \"none\""), environment).unwrap();
+        assert_eq!(straight.proxy, None);
+        let network = network(Some("socks5://me:word@x"));
+        let error = carriage_of(&network, &nothing, environment).unwrap_err();
         let said = format!("{error:#}");
         assert!(said.starts_with("--proxy: ") && !said.contains("word"), "{said}");
     }

@@ -9,6 +9,7 @@
 //!     authority.pem           the broker's certificate authority
 //!     pins.json               the keys of other devices, as they were at first contact
 //!     shares.json             what this device shares whenever it is logged in
+//!   simopen.toml              settings, where somebody has written some
 //!   manager.sock              where `simopen peer` listens, 0600
 //!   log.jsonl, log.old.jsonl  what happened on this device
 //! ```
@@ -58,6 +59,12 @@ impl Home {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where its owner writes settings. Not read here.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        self.path.join("simopen.toml")
     }
 
     /// Where the manager listens.

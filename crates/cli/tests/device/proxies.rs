@@ -1,6 +1,8 @@
 //! The way through an HTTP proxy, by environment and flags.
 
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 
 use simopen_netns_tests::{LoopbackProxy, Rule};
 
@@ -66,6 +68,39 @@ fn a_proxy_of_the_environment_is_used_unless_a_flag_says_otherwise() {
     assert!(!lost.err.contains("warning") && !hidden.err.contains("warning"), "{}", hidden.err);
     let bad = device.run(&["status", "--proxy", "socks5://127.0.0.1:1"]);
     assert_eq!(bad.code, 2, "{}", bad.err);
+}
+
+#[test]
+fn a_proxy_of_the_devices_file_goes_before_the_environment() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    let device = Device::of(&broker, "alice", "laptop");
+    let (written, around) = (free_port(), free_port());
+    let file = device.home().join("simopen.toml");
+    let write = |text: String, mode| {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    };
+    write(format!("[network]\nproxy = \"{written}\"\n"), 0o644);
+    let lost = run_behind(&device, around, &["status"]);
+    assert_eq!(lost.code, 1, "{}", lost.err);
+    assert!(lost.err.contains(&written.to_string()), "that of the file: {}", lost.err);
+    run_behind(&device, around, &["status", "--proxy", "none"]).worked();
+    write("[network]\nproxy = \"none\"\n".to_owned(), 0o644);
+    run_behind(&device, around, &["status"]).worked();
+    // A password that others can read is none.
+    let login = format!("[network]\nproxy = \"alice:word@{written}\"\n");
+    write(login.clone(), 0o640);
+    let open = device.run(&["status"]);
+    assert_eq!(open.code, 2, "{}", open.err);
+    assert!(open.err.contains("chmod 600") && !open.err.contains("word@"), "{}", open.err);
+    write(login, 0o600);
+    assert_eq!(device.run(&["status"]).code, 1);
+    let other = device.home().join("other.toml");
+    fs::write(&other, "[network]\nproxies = 1\n").unwrap();
+    let wrong = device.run(&["status", "--config", other.to_str().unwrap()]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert!(wrong.err.contains("other.toml:2:1: found unknown field"), "{}", wrong.err);
 }
 
 #[test]
