@@ -47,6 +47,30 @@ fn once_a_device_has_joined_nobody_is_invited_at_the_start() {
     assert_eq!(broker.next()["event"], "draining");
 }
 
+#[test]
+fn an_authority_that_is_missing_beside_its_devices_is_not_replaced() {
+    let scratch = Scratch::new();
+    let mut broker = Running::start(&scratch, &[]);
+    let line = broker.next()["line"].as_str().unwrap().to_owned();
+    let data = broker.data.clone();
+    let authority = data.join("authority.pem");
+    assert_eq!(broker.end(), Some(0));
+    // The control: without a device nothing is lost.
+    fs::remove_file(&authority).unwrap();
+    let mut broker = Running::start(&scratch, &[]);
+    assert_ne!(broker.next()["line"].as_str().unwrap(), line);
+    let invited = broker.told(&["invite", "owner"])["invited"]["line"].clone();
+    device(&scratch.0.join("home"), &["join", invited.as_str().unwrap(), "--device", "laptop"]);
+    assert_eq!(broker.end(), Some(0));
+    fs::rename(&authority, scratch.0.join("elsewhere")).unwrap();
+    let refused = self::broker(&["--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("authority.pem is missing"), "{refused:?}");
+    assert!(!authority.exists());
+    fs::rename(scratch.0.join("elsewhere"), &authority).unwrap();
+    assert_eq!(Running::start(&scratch, &[]).end(), Some(0));
+}
+
 /// A command of a device, which has to succeed.
 fn device(home: &Path, arguments: &[&str]) {
     let output = device_output(home, arguments);
@@ -153,6 +177,32 @@ fn a_second_broker_on_the_same_data_is_refused_and_one_that_was_killed_leaves_no
     assert!(Path::new(&data).join("admin.sock").exists());
     let third = Running::start(&scratch, &["--no-invitation"]);
     third.told(&["peers"]);
+}
+
+#[test]
+fn the_store_of_a_running_broker_is_backed_up_as_the_page_says_and_restored() {
+    let scratch = Scratch::new();
+    let broker = Running::start(&scratch, &["--no-invitation"]);
+    broker.told(&["user", "add", "alice"]);
+    let backup = |data: &Path| {
+        let mut command = Command::new("sqlite3");
+        command.current_dir(data).args(["broker.sqlite", ".backup 'copy.sqlite'"]);
+        command.stdin(Stdio::null()).output()
+    };
+    let Ok(made) = backup(&broker.data) else {
+        let _ = writeln!(std::io::stderr(), "NOT RUN: needs sqlite3: apt-get install sqlite3");
+        assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "CI=true forbids it");
+        return;
+    };
+    assert!(made.status.success() && made.stderr.is_empty(), "{made:?}");
+    broker.told(&["user", "add", "bob"]);
+    let data = broker.data.clone();
+    broker.end();
+    fs::rename(data.join("copy.sqlite"), data.join("broker.sqlite")).unwrap();
+    let broker = Running::start(&scratch, &["--no-invitation"]);
+    let users = broker.told(&["user", "list"])["users"].as_array().unwrap().clone();
+    let names: Vec<&Value> = users.iter().map(|user| &user["user"]).collect();
+    assert_eq!(names, ["alice"]);
 }
 
 #[test]

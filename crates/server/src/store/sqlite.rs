@@ -3,9 +3,10 @@
 //! The file is a log of changes. It is read once, at the start, and written anew when it has grown
 //! to several times what the directory needs; so the rules of what a change does stand in the broker
 //! alone. Write-ahead logging with `synchronous=FULL`: what [`Store::append`] has taken outlives a
-//! power failure.
+//! power failure. Others may read the file meanwhile, to back it up; a second broker is kept from it
+//! by a lock on a file of its own beside it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,15 @@ const APPLICATION: i64 = 0x534f_7042;
 /// Records beyond which a log is written anew where that makes it much shorter.
 const ENOUGH: i64 = 10_000;
 
+/// What the name of the file that is locked has beyond the store's.
+const LOCK: &str = "-lock";
+
 /// Keeps a directory in a file.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
+    /// SQLite's own exclusive lock would keep backups out too. Dropped after the connection.
+    _lock: File,
     path: PathBuf,
     records: i64,
     /// How many records the log had when it was last written anew, or first read.
@@ -41,11 +47,12 @@ impl Sqlite {
     /// [`StoreError`] where it cannot be opened or written, is in use, or is none of ours.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
+        let lock = lock(&path)?;
         create(&path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
             Connection::open_with_flags(&path, flags).map_err(|error| of(&path, &error))?;
-        let mut store = Self { connection, path, records: 0, shortest: 0 };
+        let mut store = Self { connection, _lock: lock, path, records: 0, shortest: 0 };
         store.prepare()?;
         Ok(store)
     }
@@ -60,9 +67,8 @@ impl Sqlite {
             (APPLICATION, found) => return Err(StoreError::Newer { path, found, known: SCHEMA }),
             _ => return Err(StoreError::Foreign { path }),
         }
-        // Exclusive, so that a second broker on one file finds it locked instead of damaging it.
         let settings = format!(
-            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
              BEGIN IMMEDIATE;
              CREATE TABLE IF NOT EXISTS change (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
              PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA};
@@ -151,18 +157,37 @@ fn length(changes: &[Change]) -> i64 {
     i64::try_from(changes.len()).unwrap_or(i64::MAX)
 }
 
+/// Keeps a second broker from the file; the kernel gives the lock up when this one ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(beside).map_err(|error| unopened(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(unopened(path, &error)),
+    }
+}
+
 /// SQLite would make the file readable by all.
 fn create(path: &Path) -> Result<(), StoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            Err(StoreError::ReadOnly { path: path.to_owned() })
-        }
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-            Err(StoreError::Full { path: path.to_owned() })
-        }
-        Err(error) => Err(StoreError::Open { path: path.to_owned(), why: error.to_string() }),
+        Err(error) => Err(unopened(path, &error)),
+    }
+}
+
+fn unopened(path: &Path, error: &io::Error) -> StoreError {
+    let path = path.to_owned();
+    if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        StoreError::ReadOnly { path }
+    } else if error.kind() == io::ErrorKind::StorageFull {
+        StoreError::Full { path }
+    } else {
+        StoreError::Open { path, why: error.to_string() }
     }
 }
 

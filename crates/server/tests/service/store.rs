@@ -149,6 +149,25 @@ fn a_file_that_another_broker_has_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_in_use_is_backed_up_by_another_connection() {
+    let scratch = Scratch::new();
+    let file = scratch.file("directory.sqlite");
+    let mut store = Sqlite::open(&file).unwrap();
+    let user = |number| Change::User { user: a_user(number), secret: None };
+    store.append(&[user(1)]).unwrap();
+    let other = Connection::open(&file).unwrap();
+    let copy = scratch.file("copy.sqlite");
+    other.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    // Who reads for long keeps nobody from writing.
+    other.execute_batch("BEGIN; SELECT * FROM change;").unwrap();
+    store.append(&[user(2)]).unwrap();
+    let users = |file| Sqlite::open(file).unwrap().load().unwrap().users().count();
+    assert_eq!(users(&copy), 1);
+    drop(store);
+    assert_eq!(users(&file), 2);
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_named() {
     let scratch = Scratch::new();
     let error = Sqlite::open(scratch.file("missing/directory.sqlite")).unwrap_err();
