@@ -96,7 +96,8 @@ impl Prepared {
     async fn serve(self, arguments: &BrokerArguments, file: &BrokerFile) -> Result<ExitCode> {
         let mut ending = Ending::listen().context("no signals")?;
         let clock = WallClock::system();
-        let authority = Authority::open(self.data.path(), clock.seconds())?;
+        let mut store = Sqlite::open(self.data.file(STORE))?;
+        let authority = Authority::open_beside(&mut store, self.data.path(), clock.seconds())?;
         let introduction = introduce(arguments, file, &self.listeners, &authority)?;
         let socket = AdminSocket::bind(&self.data.file(ADMIN_SOCKET))?;
         let exposition = Arc::new(Exposition::new());
@@ -104,7 +105,7 @@ impl Prepared {
             "simopen_persist_seconds",
             "Time that the store takes to keep changes, in seconds",
         );
-        let store = Timed::new(Sqlite::open(self.data.file(STORE))?, latency);
+        let store = Timed::new(store, latency);
         let metrics = self.metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         let mut builder = Builder::new(Directory::default())
             .config(BrokerConfig {

@@ -22,12 +22,14 @@ use rustls::crypto::ring::sign::any_ecdsa_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
+use simopen_broker::directory::{Device, Standing};
 use simopen_protocol::certificate_name::{self, SessionSide};
 use simopen_protocol::control::{Certificate, PublicKey};
 use simopen_protocol::identity::{DeviceName, SessionId, UserId};
 use thiserror::Error;
 
 use self::public_key::DeviceKey;
+use crate::store::{Store, StoreError};
 
 /// How long a device's certificate is good.
 pub const DEVICE_LIFETIME: Duration = Duration::from_secs(90 * DAY);
@@ -90,6 +92,29 @@ impl Authority {
         let authority = Self::ephemeral(now)?;
         files::save(directory, authority.0.issuer.key(), &authority.0.certificate)?;
         Ok(authority)
+    }
+
+    /// As [`Authority::open`], but beside a store: where devices of it have joined, their
+    /// certificates are of an authority that must not be replaced by a new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::open`], and [`AuthorityError::Missing`] where the file is not there and the
+    /// store has devices in good standing.
+    pub fn open_beside(
+        store: &mut impl Store,
+        directory: &Path,
+        now: u64,
+    ) -> Result<Self, AuthorityError> {
+        if files::load(directory)?.is_none() {
+            let kept = store.load()?;
+            let is_good = |device: &&Device| device.standing == Standing::Good;
+            let devices = kept.devices().filter(is_good).count();
+            if devices > 0 {
+                return Err(AuthorityError::Missing { path: files::path(directory), devices });
+            }
+        }
+        Self::open(directory, now)
     }
 
     fn of(key: KeyPair, certificate: CertificateDer<'static>) -> Self {
@@ -273,6 +298,21 @@ pub enum AuthorityError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Its file is not there, and devices have joined by it.
+    #[error(
+        "{} is missing, and {devices} devices have joined by its certificates: restore it from a \
+         backup. To begin anew, move the store away too: then every device has to join again",
+        path.display()
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+        /// How many devices would be left outside.
+        devices: usize,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Others may read the key.
     #[error("{} can be read by others (mode {mode:03o}): chmod 600 it", path.display())]
     Exposed {

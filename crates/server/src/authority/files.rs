@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,11 +19,16 @@ const NAME: &str = "authority.pem";
 /// Letters in a line of PEM (RFC 7468 §2).
 const LINE: usize = 64;
 
+/// Where it is.
+pub(super) fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
+}
+
 /// `None` where there is none.
 pub(super) fn load(
     directory: &Path,
 ) -> Result<Option<(KeyPair, CertificateDer<'static>)>, AuthorityError> {
-    let path = directory.join(NAME);
+    let path = path(directory);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -56,7 +61,7 @@ pub(super) fn save(
     key: &KeyPair,
     certificate: &CertificateDer<'static>,
 ) -> Result<(), AuthorityError> {
-    let path = directory.join(NAME);
+    let path = path(directory);
     let unfinished = directory.join("authority.pem.new");
     let text = pem("PRIVATE KEY", key.serialized_der()) + &pem("CERTIFICATE", certificate);
     let written = write(&unfinished, &text)
