@@ -4,6 +4,7 @@
 //! by a socket, as a [`Manager`]; a command that finds none makes a device of its own, for as long
 //! as it runs. [`Desk`] is the one or the other.
 
+mod choice;
 mod client;
 mod deed;
 mod desk;

@@ -162,7 +162,7 @@ fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
     alice.join(&work, "alice", "laptop");
     let unclear = alice.run(&["note", "send", "bob", "hello"]);
     assert_eq!(unclear.code, 2, "{}", unclear.err);
-    assert!(unclear.err.contains("@home and @work"), "{}", unclear.err);
+    assert!(unclear.err.contains("bob@home or bob@work"), "{}", unclear.err);
     alice.run(&["note", "send", "bob@work", "hello"]).worked();
     alice.run(&["note", "send", "carol", "hello"]).worked();
     let nobody = alice.run(&["note", "send", "eve", "hello"]);
@@ -170,4 +170,32 @@ fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
     let elsewhere = alice.run(&["note", "send", "bob@shop", "hello"]);
     assert_eq!(elsewhere.code, 2, "{}", elsewhere.err);
     assert!(elsewhere.err.contains("joined are: home, work"), "{}", elsewhere.err);
+}
+
+#[test]
+fn a_name_is_at_no_broker_on_the_quiet_while_another_that_may_know_it_is_down() {
+    let [home, work] = ["home", "work"].map(Broker::start);
+    for broker in [&home, &work] {
+        broker.add("alice", &["club"]);
+        broker.add("bob", &["club"]);
+    }
+    home.add("carol", &["club"]);
+    let alice = Device::of(&home, "alice", "laptop");
+    alice.join(&work, "alice", "laptop");
+    let manager = alice.manage(2);
+    alice.run(&["status"]).worked();
+    drop(work);
+    // The manager has heard from the other one before: carol is not there, bob is.
+    alice.run(&["note", "send", "carol", "hello"]).worked();
+    let unclear = alice.run(&["note", "send", "bob", "hello"]);
+    assert_eq!(unclear.code, 2, "{}", unclear.err);
+    manager.terminate().worked();
+    // A command by itself has heard nothing.
+    for command in [&["note", "send", "bob", "hello"][..], &["connect", "bob"]] {
+        let unclear = alice.run(command);
+        assert_eq!(unclear.code, 2, "{}", unclear.err);
+        assert!(unclear.err.contains("work cannot be asked"), "{}", unclear.err);
+        assert!(unclear.err.contains("write bob@home"), "{}", unclear.err);
+    }
+    alice.run(&["note", "send", "bob@home", "hello"]).worked();
 }

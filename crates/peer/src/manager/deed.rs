@@ -99,6 +99,21 @@ impl Parsed {
         }
     }
 
+    /// How it is written for this broker, on a command line.
+    pub(super) fn at(&self, broker: &BrokerName) -> String {
+        match self {
+            Self::TeamCreate(path)
+            | Self::TeamDelete(path)
+            | Self::TeamAdd(path, _)
+            | Self::TeamRemove(path, _)
+            | Self::ShareAdd(path, _)
+            | Self::ShareDrop(path, _) => format!("{path}@{broker}"),
+            Self::NoteToTeam(path, ..) => format!("team:{path}@{broker}"),
+            Self::NoteToMember(name, ..) => format!("{name}@{broker}"),
+            Self::NoteDelete(..) => format!("--broker {broker}"),
+        }
+    }
+
     /// What is asked of that broker.
     pub(super) fn action(self, roster: &Roster) -> Result<Action, Refusal> {
         let member = |path: &TeamPath, name: PeerName| {

@@ -1,6 +1,5 @@
 //! This device at all its brokers.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use simopen_protocol::identity::BrokerName;
 use simopen_protocol::technique::Technique;
 use tokio::sync::mpsc;
 
+use super::choice::{Object, choose};
 use super::deed::Parsed;
 use super::journal::Journal;
 use super::name::PeerName;
@@ -87,7 +87,8 @@ impl Device {
     pub async fn connect(&self, order: &ConnectOrder) -> Result<(Route, Channel), Refusal> {
         let name: PeerName = order.to.parse().map_err(Refusal::not_tried)?;
         let is_there = |roster: &Roster| roster.knows(&name.user);
-        let site = self.choose(name.broker.as_ref(), is_there, &name.user).await?;
+        let object = Object { name: name.to_string(), at: &|broker| format!("{name}@{broker}") };
+        let site = self.choose(name.broker.as_ref(), is_there, &object).await?;
         let connected = self.connect_at(site, &name, &order.service).await;
         if let Err(refusal) = &connected {
             let event = Event::NotConnected { peer: name.to_string(), why: refusal.why.clone() };
@@ -109,7 +110,8 @@ impl Device {
             ));
         }
         let is_known = |roster: &Roster| parsed.is_known_to(roster);
-        let site = self.choose(parsed.broker(), is_known, &parsed.object()).await?;
+        let object = Object { name: parsed.object(), at: &|broker| parsed.at(broker) };
+        let site = self.choose(parsed.broker(), is_known, &object).await?;
         site.listed().await?;
         let action = parsed.action(&site.roster())?;
         if let Action::ShareDrop(share) = &action {
@@ -252,7 +254,7 @@ impl Device {
         &self,
         named: Option<&BrokerName>,
         is_there: impl Fn(&Roster) -> bool,
-        object: &impl fmt::Display,
+        object: &Object<'_>,
     ) -> Result<&Site, Refusal> {
         let sites = &self.inner.sites;
         if let Some(name) = named {
@@ -265,35 +267,11 @@ impl Device {
         if let [site] = sites.as_slice() {
             return Ok(site);
         }
-        let mut found = Vec::new();
-        let mut unreachable = Vec::new();
+        let mut all = Vec::new();
         for site in sites {
-            match site.listed().await {
-                Ok(()) if is_there(&site.roster()) => found.push(site),
-                Ok(()) => {}
-                Err(refusal) => unreachable.push(refusal.why),
-            }
+            all.push((site.joined.name.clone(), site.says(&is_there).await));
         }
-        match found.as_slice() {
-            [site] => Ok(site),
-            [] => {
-                let names: Vec<&str> = sites.iter().map(|site| site.joined.name.as_str()).collect();
-                let mut why = format!("none of your brokers ({}) knows {object}", names.join(", "));
-                for refusal in unreachable {
-                    why = format!("{why}; {refusal}");
-                }
-                Err(Refusal::failed(why))
-            }
-            several => {
-                let names: Vec<String> =
-                    several.iter().map(|site| format!("@{}", site.joined.name)).collect();
-                let why = format!(
-                    "{object} is known at several of your brokers; write one of {} behind it",
-                    names.join(" and ")
-                );
-                Err(Refusal::not_tried(why))
-            }
-        }
+        Ok(&sites[choose(&all, object)?])
     }
 }
 

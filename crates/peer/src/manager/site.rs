@@ -11,6 +11,7 @@ use simopen_protocol::identity::{BrokerName, DeviceName, NoteId, UserId};
 use tokio::sync::{broadcast, watch};
 use tracing::{debug, warn};
 
+use super::choice::Says;
 use super::device::DeviceConfig;
 use super::journal::Journal;
 use super::roster::Roster;
@@ -147,6 +148,17 @@ impl Site {
         match listing.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(silent()),
+        }
+    }
+
+    /// Whether this broker knows something: as it tells now, else as it told before the link broke.
+    pub(super) async fn says(&self, is_there: impl Fn(&Roster) -> bool) -> Says {
+        let listed = self.listed().await;
+        let roster = self.roster();
+        match listed {
+            Err(refusal) if !roster.is_listed() => Says::Nothing(refusal.why),
+            Ok(()) | Err(_) if is_there(&roster) => Says::Knows,
+            Ok(()) | Err(_) => Says::KnowsNot,
         }
     }
 
