@@ -37,6 +37,17 @@ pub(crate) fn run(arguments: &PeersArguments) -> Result<ExitCode> {
 /// A person says that the words are those that the other device shows.
 fn verify(home: &Home, name: &PeerName, is_json: bool) -> Result<ExitCode> {
     let (joined, pin) = find(home, name)?;
+    if let Some(refused) = &pin.refused {
+        let (user, device) = (&pin.user, &pin.device);
+        bail!(
+            "not verified: {user}/{device} came with another key, which stands refused. Pinned \
+             is: {}. Refused was: {}. If that device itself shows the refused words: simopen peers \
+             --accept {name}, then --verify again. If it shows the pinned ones, somebody stands \
+             between: leave all as it is, and tell the broker's operator",
+            key_words(pin.key.fingerprint()),
+            key_words(refused.fingerprint())
+        );
+    }
     if !home.pins(&joined.name).verify(&pin.user, &pin.device, &pin.key)? {
         bail!("the key of {}/{} is another one by now; look at it again", pin.user, pin.device);
     }

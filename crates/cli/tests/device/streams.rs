@@ -339,6 +339,15 @@ fn a_device_with_another_key_is_refused_until_its_key_is_accepted() {
     assert!(refused.err.contains("WARNING"), "{}", refused.err);
     let shown = alice.run(&["peers"]).worked();
     assert!(shown.text().contains("ANOTHER KEY"), "{}", shown.text());
+    // To compare the old words again would not help: there are two keys, and that is said.
+    let met = alice.run(&["peers", "--json"]).worked().json();
+    let pin = &met["brokers"][0]["peers"][0];
+    let unclear = alice.run(&["peers", "--verify", "bob/desk"]);
+    assert_eq!(unclear.code, 2, "{}", unclear.text());
+    for words in [&pin["words"], &pin["refused"]["words"]] {
+        let words = words.as_str().unwrap();
+        assert!(unclear.err.contains(words) && refused.err.contains(words), "{}", unclear.err);
+    }
     alice.run(&["peers", "--accept", "bob/desk"]).worked();
     let accepted = alice.run_with(&["connect", "bob"], b"ping").worked();
     assert_eq!(accepted.out, b"ping");

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{Connection, Peer};
 use crate::config::Identity;
 use crate::error::ConnectError;
+use crate::key_words::key_words;
 use crate::links::Links;
 use crate::peer_link::{Opened, PeerLink, Remote};
 use crate::pins::Pins;
@@ -235,9 +236,10 @@ pub enum LinkError {
     /// The other end shows another key than at first contact.
     #[error(
         "WARNING: {user}/{device} shows another key than the pinned one. Either that device was set \
-         up anew, or somebody stands between, who may have the broker. Ask its user, compare the \
-         keys (simopen peers --verify), and only then accept the new one. Pinned is {pinned}, shown \
-         was {shown}"
+         up anew, or somebody stands between, who may have the broker. Ask its user to read out the \
+         words that `simopen peers` shows there for this device. Pinned is: {}. Shown was: {}. Only \
+         if these last ones are read out: simopen peers --accept {user}/{device}",
+        key_words(*pinned), key_words(*shown)
     )]
     KeyChanged {
         /// Whose device it should be.

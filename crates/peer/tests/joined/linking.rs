@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use simopen_broker::AdminRequest;
+use simopen_peer::key_words::key_words;
 use simopen_peer::{DeviceKey, LinkError, MemoryPins, Pins};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::PublicKey;
@@ -149,6 +150,9 @@ async fn another_key_than_the_pinned_one_is_refused_with_a_warning_by_who_asks()
     assert_ne!(shown, pinned);
     let said = error.to_string();
     assert!(said.starts_with("WARNING: bob/desk shows another key than the pinned one"), "{said}");
+    for key in [pinned, shown] {
+        assert!(said.contains(&key_words(*key)), "{said}");
+    }
     let refused = pins.refused.lock().unwrap().clone();
     assert_eq!(refused.iter().map(PublicKey::fingerprint).collect::<Vec<_>>(), [*shown]);
     assert!(alice.links.all().is_empty());
