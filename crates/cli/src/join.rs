@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
+use simopen_broker::directory::RELAY;
 use simopen_peer::home::{Event, Home, Membership};
 use simopen_peer::{DeviceKey, join};
 use simopen_protocol::identity::BrokerName;
@@ -38,6 +39,14 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
                 return Ok(ExitCode::from(FAILED));
             }
         };
+        if credentials.user.as_str() == RELAY {
+            // Its line does not tell; the broker's answer does.
+            let device = &credentials.device;
+            bail!(
+                "not joined: the invitation was for a relay, not for a device, and is used up; ask \
+                 the broker's operator for an invitation of your own, and to revoke {RELAY}/{device}"
+            );
+        }
         let membership = Membership {
             name,
             broker: credentials.broker,

@@ -80,6 +80,15 @@ impl Broker {
     pub(crate) fn invite(&self, user: &str) -> Invitation {
         let user = user.parse().unwrap();
         let reply = self.admin(AdminRequest::Invite { user, lifetime: LIFETIME });
+        self.invitation(reply)
+    }
+
+    /// An invitation for a relay.
+    pub(crate) fn invite_relay(&self) -> Invitation {
+        self.invitation(self.admin(AdminRequest::InviteRelay { lifetime: LIFETIME }))
+    }
+
+    fn invitation(&self, reply: AdminReply) -> Invitation {
         let AdminReply::Invited { secret, until } = reply else { panic!("{reply:?}") };
         Invitation {
             broker: self.name.clone(),

@@ -73,6 +73,17 @@ fn an_invitation_is_good_once_and_says_so() {
 }
 
 #[test]
+fn an_invitation_of_a_relay_makes_no_device() {
+    let broker = Broker::start("home");
+    let line = broker.invite_relay().reveal();
+    let device = Device::new();
+    let refused = device.run(&["join", &line, "--device", "laptop"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("revoke relay/laptop"), "{}", refused.err);
+    assert_eq!(device.run(&["status"]).code, 2, "nothing was joined");
+}
+
+#[test]
 fn a_broker_with_another_authority_is_not_told_the_secret() {
     let broker = Broker::start("home");
     broker.add("alice", &["club"]);
