@@ -10,8 +10,10 @@ use crate::peer_arguments::LogArguments;
 use crate::{output, surroundings};
 
 pub(crate) fn run(arguments: &LogArguments) -> Result<ExitCode> {
-    let home = surroundings::home(&arguments.home)?;
-    let entries = home.log().entries()?;
+    let entries = match surroundings::found_home(&arguments.home)? {
+        Some(home) => home.log().entries()?,
+        None => Vec::new(),
+    };
     let passed_over = arguments.last.map_or(0, |last| entries.len().saturating_sub(last));
     let mut text = String::new();
     for entry in &entries[passed_over..] {

@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
     let device = arguments.device.clone().or_else(surroundings::machine_name);
     let device =
         device.ok_or_else(|| anyhow!("this machine has no name to go by; give one by --device"))?;
-    let home = surroundings::home(&arguments.desk.surroundings.home)?;
+    let home = surroundings::new_home(&arguments.desk.surroundings.home)?;
     let name = arguments.broker.clone().unwrap_or_else(|| invitation.broker.clone());
     check_is_free(&home, &name, arguments)?;
     let carriage = surroundings::carriage(&arguments.desk.surroundings.network, &home)?;

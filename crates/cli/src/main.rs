@@ -12,6 +12,7 @@ mod broker;
 mod broker_arguments;
 mod broker_settings;
 mod classify;
+mod completions;
 mod connect;
 mod demo;
 mod descriptor_budget;
@@ -57,7 +58,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use simopen_server::forger;
 use tracing_subscriber::EnvFilter;
 
@@ -90,10 +91,7 @@ fn main() -> ExitCode {
         Command::Forger { arguments } => Ok(forger::run(arguments.into_iter())),
         Command::Peer(command) => run_peer_command(&command),
         Command::Operator(command) => run_operator_command(&command),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "simopen", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => completions::run(shell),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("simopen: {error:#}");

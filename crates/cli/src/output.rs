@@ -38,9 +38,12 @@ fn colour(is_terminal: bool) -> Colour {
     if is_terminal && !unwanted { Colour::On } else { Colour::Off }
 }
 
-/// Writes `text` to standard output.
+/// Writes `text` to standard output. Where nobody reads it any more nothing is wrong.
 pub(crate) fn print(text: &str) -> Result<()> {
-    io::stdout().lock().write_all(text.as_bytes()).context("writing to standard output")
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to standard output"),
+    }
 }
 
 /// Writes all reports into a directory, which is made if it is not there.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use simopen_peer::carriage::Carriage;
-use simopen_peer::home::Home;
+use simopen_peer::home::{Home, HomeError};
 use simopen_peer::manager::DeviceConfig;
 use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::DeviceName;
@@ -16,12 +16,27 @@ use crate::device_settings::{DeviceFile, NetworkSection};
 use crate::peer_arguments::{HomeArguments, NetworkArguments};
 
 /// Opens the state directory, and makes it where it is not there.
+pub(crate) fn new_home(arguments: &HomeArguments) -> Result<Home> {
+    Ok(Home::open(&path(arguments)?)?)
+}
+
+/// Opens the state directory, in which something was joined.
 pub(crate) fn home(arguments: &HomeArguments) -> Result<Home> {
+    let path = path(arguments)?;
+    Ok(Home::find(&path)?.ok_or(HomeError::Empty { path })?)
+}
+
+/// Opens the state directory, where it is there.
+pub(crate) fn found_home(arguments: &HomeArguments) -> Result<Option<Home>> {
+    Ok(Home::find(&path(arguments)?)?)
+}
+
+fn path(arguments: &HomeArguments) -> Result<PathBuf> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     let Some(path) = home_path(arguments.home.clone(), variable) else {
         bail!("neither --home nor SIMOPEN_HOME, XDG_STATE_HOME or HOME says where the state is");
     };
-    Ok(Home::open(&path)?)
+    Ok(path)
 }
 
 fn home_path(

@@ -55,6 +55,15 @@ impl Home {
         Ok(home)
     }
 
+    /// Opens the directory. `None` where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError`] when it is open to others or belongs to another user.
+    pub fn find(path: &Path) -> Result<Option<Self>, HomeError> {
+        path.exists().then(|| Self::open(path)).transpose()
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -133,4 +133,19 @@ fn a_device_that_has_joined_nothing_is_told_how() {
         assert!(ran.err.contains("simopen join"), "{arguments:?}: {}", ran.err);
     }
     device.run(&["log"]).worked();
+    assert!(!device.home().exists(), "asking makes nothing");
+}
+
+#[test]
+fn nothing_is_wrong_where_nobody_reads_the_end_of_what_is_printed() {
+    let device = Device::new();
+    for arguments in [&["completions", "bash"][..], &["log"]] {
+        let mut command = device.command(arguments);
+        // Its reader is gone before it begins.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = command.stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && said.is_empty(), "{arguments:?}: {said}");
+    }
 }
