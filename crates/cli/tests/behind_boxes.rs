@@ -63,6 +63,35 @@ to = "b"
 ways = ["direct"]
 "#;
 
+/// The same three in one network, with nothing between.
+const ONE_NETWORK: &str = r#"
+name = "two devices in one network"
+description = "Which way simopen connect takes."
+seed = 1
+
+[networks.home]
+prefix = "192.0.2.0/24"
+forwards-as = "switch"
+link = { delay = "100us" }
+
+[hosts.a]
+network = "home"
+address = "192.0.2.3"
+
+[hosts.b]
+network = "home"
+address = "192.0.2.4"
+
+[hosts.c]
+network = "home"
+address = "192.0.2.2"
+
+[[attempts]]
+from = "a"
+to = "b"
+ways = ["direct"]
+"#;
+
 /// Runs the broker, gives out two lines, and ends when it is told to.
 const BROKER: &str = r#"
 simopen broker --data broker --config simopen.toml --listen 192.0.2.2:7443 --name home --json \
@@ -126,12 +155,12 @@ impl Drop for Scratch {
 }
 
 /// What `connect` said on standard error, when everything had come through.
-fn way_taken(name: &str, syns: &str, broker: &str) -> Option<String> {
+fn way_taken(name: &str, network: &str, broker: &str) -> Option<String> {
     if !requires() {
         return None;
     }
     let scratch = Scratch::new(name, broker);
-    let scenario = Scenario::from_toml("test", &NETWORK.replace("SYNS", syns)).unwrap();
+    let scenario = Scenario::from_toml("test", network).unwrap();
     let standing = Standing::build(&scenario, Executor::Model, 1).unwrap();
     let run = |host: &'static str, script: &'static str| {
         standing.run(host, program(&scratch.0, host, script)).unwrap()
@@ -179,22 +208,32 @@ fn requires() -> bool {
     false
 }
 
+fn behind_boxes(syns: &str) -> String {
+    NETWORK.replace("SYNS", syns)
+}
+
+#[test]
+fn where_nothing_is_between_two_devices_they_connect_directly() {
+    let Some(said) = way_taken("one-network", ONE_NETWORK, "") else { return };
+    assert!(said.contains("connected to bob/desk directly by "), "{said}");
+}
+
 #[test]
 fn behind_boxes_that_drop_syns_a_broker_that_forges_connects_directly() {
     let forges = "[forging]\ndangerous = true\n";
-    let Some(said) = way_taken("forges", "dropped", forges) else { return };
+    let Some(said) = way_taken("forges", &behind_boxes("dropped"), forges) else { return };
     assert!(said.contains("connected to bob/desk directly by forged-syn-ack/kernel"), "{said}");
 }
 
 #[test]
 fn behind_the_same_boxes_a_broker_that_does_not_forge_leaves_the_relay() {
-    let Some(said) = way_taken("relays", "dropped", "") else { return };
+    let Some(said) = way_taken("relays", &behind_boxes("dropped"), "") else { return };
     assert!(said.contains("connected to bob/desk by relay"), "{said}");
-    assert!(said.contains("simultaneous-open did not lead there"), "{said}");
+    assert!(said.contains("simultaneous-open, direct did not lead there"), "{said}");
 }
 
 #[test]
 fn behind_boxes_that_admit_syns_both_dial_at_once() {
-    let Some(said) = way_taken("dials", "admitted", "") else { return };
+    let Some(said) = way_taken("dials", &behind_boxes("admitted"), "") else { return };
     assert!(said.contains("connected to bob/desk directly by simultaneous-open"), "{said}");
 }

@@ -104,11 +104,14 @@ pub enum IcmpShield {
 /// Three SYNs of a kernel (RFC 6298 §2.1, §5.5: at 0, 1 and 3 s), and the way there and back.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is tried first opens a direct connection; what comes last always works.
-const TECHNIQUES: [Technique; 4] = [
+/// What is tried first opens a direct connection; what comes last always works. Where nobody stands
+/// between two peers, each answers the other's SYN with an RST until it dials itself: then a plain
+/// dial leads there.
+const TECHNIQUES: [Technique; 5] = [
     Technique::ForgedSynAck(SynOwner::Kernel),
     Technique::ForgedSynAck(SynOwner::Userspace),
     Technique::SimultaneousOpen,
+    Technique::Direct,
     Technique::Relay(technique::Carriage::Any),
 ];
 

@@ -167,6 +167,9 @@ impl Peer {
         if self.ports.is_none() && !technique.meets_at_relay() {
             return Some(ConnectError::BehindProxy.to_string());
         }
+        if technique == Technique::Direct && last.cause() == Some(Cause::NoAnswer) {
+            return Some("nothing answers a SYN there".to_owned());
+        }
         let Technique::ForgedSynAck(owner) = technique else {
             return None;
         };
