@@ -80,10 +80,16 @@ fn word(command: &AdminCommand) -> Word {
 fn shown(command: &AdminCommand, told: &Told) -> String {
     match told {
         Told::Invited(invited) => {
-            let is_relay = matches!(command, AdminCommand::RelayInvite { .. });
-            let joins = if is_relay { "simopen relay --invitation" } else { "simopen join" };
             let until = moment::in_utc(invited.until);
-            format!("good once, until {until}; keep it secret:\n\n  {joins} '{}'\n\n", invited.line)
+            let line = &invited.line;
+            if matches!(command, AdminCommand::RelayInvite { .. }) {
+                // An argument would show in lists of processes.
+                return format!(
+                    "good once, until {until}; keep it secret. The relay reads it from standard \
+                     input, by `simopen relay --invitation -`:\n\n  {line}\n\n"
+                );
+            }
+            format!("good once, until {until}; keep it secret:\n\n  simopen join '{line}'\n\n")
         }
         Told::Users(users) if matches!(command, AdminCommand::Community { .. }) => {
             communities(users)

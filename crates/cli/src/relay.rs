@@ -15,6 +15,7 @@ use simopen_broker::{AdminError, AdminReply, AdminRequest};
 use simopen_device::capability::keep_only;
 use simopen_device::descriptors;
 use simopen_device::socket::service_listener;
+use simopen_peer::home::Membership;
 use simopen_server::admin::Administered;
 use simopen_server::data_directory::DataDirectory;
 use simopen_server::figures::{Exposition, Figure, Readiness, ReadinessWatch, of_relay, router};
@@ -25,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use self::joining::Joined;
+use self::joining::{Given, Joined, Joining};
 use self::renewal::{Pace, Renewal};
 use crate::broker::{listeners, serve_probes};
 use crate::descriptor_budget::{DescriptorBudget, Wanted};
@@ -52,7 +53,10 @@ pub(crate) fn run(arguments: &RelayArguments) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("no runtime for the relay")?;
-    runtime.block_on(relay.serve(arguments, &file))
+    let outcome = runtime.block_on(relay.serve(arguments, &file));
+    // Nobody waits for an invitation any more that standard input has not given.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// What a relay needs of the system, before anything of it runs.
@@ -85,7 +89,16 @@ impl Prepared {
 
     async fn serve(self, arguments: &RelayArguments, file: &RelayFile) -> Result<ExitCode> {
         let mut ending = Ending::listen().context("no signals")?;
-        let joined = Joined::find_or_join(&self.data, arguments.invitation.as_deref()).await?;
+        let name = arguments.name.clone();
+        let name = name.or_else(|| file.name.as_ref().map(|written| written.0.clone()));
+        let given = Given { line: arguments.invitation.as_deref(), name };
+        let (joined, joining) = tokio::select! {
+            joined = Joined::find_or_join(&self.data, given) => joined?,
+            () = ending.told() => return Ok(ExitCode::SUCCESS),
+        };
+        if joining == Joining::Now {
+            tell_of_joining(arguments, joined.membership())?;
+        }
         let clock = WallClock::system();
         let door = Arc::new(Mutex::new(joined.door(&clock)?));
         let DescriptorBudget { pairs, newcomers, carriers, .. } = self.budget;
@@ -135,6 +148,15 @@ impl Prepared {
         ending.tidy(relay.drain(within)).await;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn tell_of_joining(arguments: &RelayArguments, membership: &Membership) -> Result<()> {
+    let Membership { broker, device, .. } = membership;
+    say(
+        arguments,
+        &json!({ "event": "joined", "broker": broker.as_str(), "name": device.as_str() }),
+        &format!("joined {broker} as relay/{device}\n"),
+    )
 }
 
 fn say(arguments: &RelayArguments, object: &Value, text: &str) -> Result<()> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use simopen_protocol::identity::DeviceName;
 
 use crate::service_arguments::ServiceArguments;
 
@@ -21,6 +22,11 @@ pub(crate) struct RelayArguments {
     /// variable SIMOPEN_RELAY_INVITATION does the same, and lists of processes do not show it.
     #[arg(long, value_name = "LINE")]
     pub(crate) invitation: Option<String>,
+
+    /// What this relay is called at its broker, as in `relay/NAME`; counts when it joins. Without it:
+    /// this machine's name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<DeviceName>,
 
     /// Listen for peers here instead of on port 7443 of all addresses; several times for several.
     #[arg(long, value_name = "ADDRESS:PORT")]

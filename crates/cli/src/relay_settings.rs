@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use simopen_protocol::identity::DeviceName;
 use simopen_scenario::file::FileError;
 use simopen_server::{front, relay};
 use toml::Spanned;
@@ -14,6 +15,8 @@ use crate::settings::{MetricsSection, Period, Source, Written, number, period};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct RelayFile {
+    /// What it is called at its broker.
+    pub(crate) name: Option<Written<DeviceName>>,
     /// The data directory.
     pub(crate) data: Option<PathBuf>,
     /// Where it listens for peers.

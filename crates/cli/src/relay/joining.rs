@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use simopen_peer::carriage::Carriage;
 use simopen_peer::home::{Home, Membership};
-use simopen_peer::{DeviceKey, join, renewal};
+use simopen_peer::{DeviceKey, JoinError, join, renewal};
 use simopen_protocol::identity::DeviceName;
 use simopen_protocol::invitation::Invitation;
 use simopen_server::data_directory::DataDirectory;
 use simopen_server::relay::authentication::{Door, Identity};
 use simopen_server::wall_clock::WallClock;
+use tokio::task::spawn_blocking;
 
 use crate::surroundings;
 
@@ -21,9 +22,28 @@ use crate::surroundings;
 const MAX_LINE_BYTES: u64 = 8192;
 /// The environment variable that may have it.
 const VARIABLE: &str = "SIMOPEN_RELAY_INVITATION";
+/// What stands for standard input in the place of a line.
+const STANDARD_INPUT: &str = "-";
 /// The file that keeps it: who joins again by the same invitation with the same key is the same
 /// relay, and gets a new certificate.
 const KEPT: &str = "invitation.json";
+
+/// What a relay is told of how it is to join.
+pub(super) struct Given<'a> {
+    /// `--invitation`.
+    pub(super) line: Option<&'a str>,
+    /// What it is to be called at its broker, where that is said.
+    pub(super) name: Option<DeviceName>,
+}
+
+/// Whether a relay was one before it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joining {
+    /// It has joined now.
+    Now,
+    /// It had joined.
+    Before,
+}
 
 /// A relay that has joined.
 pub(super) struct Joined {
@@ -38,23 +58,28 @@ struct Kept {
 
 impl Joined {
     /// As it was kept, or by an invitation.
-    pub(super) async fn find_or_join(data: &DataDirectory, line: Option<&str>) -> Result<Self> {
+    pub(super) async fn find_or_join(
+        data: &DataDirectory,
+        given: Given<'_>,
+    ) -> Result<(Self, Joining)> {
         let home = Home::open(data.path())?;
         if let Some(name) = home.brokers()?.into_iter().next() {
-            let membership = home.membership(&name)?;
-            return Ok(Self { home, membership });
+            let joined = Self { membership: home.membership(&name)?, home };
+            joined.warn_of_what_is_not_done(data, &given)?;
+            return Ok((joined, Joining::Before));
         }
-        let Some(line) = invitation(line)? else {
+        let Some(line) = invitation(given.line).await? else {
             bail!(
                 "this relay has not joined a broker yet: give it the line of `simopen admin \
                  relay-invite` by --invitation or {VARIABLE}"
             );
         };
         let invitation: Invitation = line.trim().parse()?;
-        let device = surroundings::machine_name().map_or_else(|| DeviceName::new("relay"), Ok)?;
+        let name = given.name.or_else(surroundings::machine_name);
+        let device = name.map_or_else(|| DeviceName::new("relay"), Ok)?;
         let key = DeviceKey::generate()?;
         let joined = join(&invitation, &device, &key, &Carriage::default()).await;
-        let joined = joined.context("the relay has not joined")?;
+        let joined = joined.map_err(|error| unjoined(error, &device))?;
         if joined.user.as_str() != simopen_broker::directory::RELAY {
             bail!(
                 "the invitation was for a device of {}, not for a relay: revoke {}/{} there, and \
@@ -76,7 +101,32 @@ impl Joined {
         };
         home.add(&membership)?;
         home.write_json(&membership.name, KEPT, &Kept { line: invitation.reveal() })?;
-        Ok(Self { home, membership })
+        Ok((Self { home, membership }, Joining::Now))
+    }
+
+    /// Of its broker, whom it belongs to.
+    pub(super) const fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Who gives a relay that has joined another invitation, or another name, believes that it
+    /// counts.
+    fn warn_of_what_is_not_done(&self, data: &DataDirectory, given: &Given<'_>) -> Result<()> {
+        let Membership { name, broker, device, .. } = &self.membership;
+        let kept: Option<Kept> = self.home.read_json(name, KEPT)?;
+        let is_kept = |line: &str| kept.is_some_and(|kept| kept.line == line.trim());
+        let is_other = given_line(given.line).is_some_and(|line| !is_kept(&line));
+        if is_other || given.name.as_ref().is_some_and(|name| name != device) {
+            tracing::warn!(
+                broker = %broker,
+                name = %device,
+                "this relay has joined already: the invitation or name that it was given is not \
+                 used. To join anew, as after a revocation, stop it, empty {} and start it with an \
+                 invitation that is not used up",
+                data.path().display()
+            );
+        }
+        Ok(())
     }
 
     /// Joins again as the same relay.
@@ -111,13 +161,36 @@ impl Joined {
     }
 }
 
-fn invitation(argument: Option<&str>) -> Result<Option<String>> {
-    if argument != Some("-") {
-        let given = argument.map(str::to_owned);
-        return Ok(given.or_else(|| env::var(VARIABLE).ok()));
+/// The line that an argument or the environment has.
+fn given_line(argument: Option<&str>) -> Option<String> {
+    match argument {
+        Some(STANDARD_INPUT) => None,
+        Some(line) => Some(line.to_owned()),
+        None => env::var(VARIABLE).ok(),
     }
-    let mut line = String::new();
-    let read = std::io::stdin().take(MAX_LINE_BYTES).read_to_string(&mut line);
-    read.context("reading the invitation from standard input")?;
+}
+
+async fn invitation(argument: Option<&str>) -> Result<Option<String>> {
+    if argument != Some(STANDARD_INPUT) {
+        return Ok(given_line(argument));
+    }
+    // Where it may wait: the relay can be told to end meanwhile.
+    let read = spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().take(MAX_LINE_BYTES).read_to_string(&mut line).map(|_| line)
+    });
+    let line = read.await?.context("reading the invitation from standard input")?;
     Ok(Some(line))
+}
+
+fn unjoined(error: JoinError, device: &DeviceName) -> anyhow::Error {
+    let is_taken = matches!(&error, JoinError::Refused(word) if word == "device-exists");
+    let error = anyhow::Error::new(error);
+    if is_taken {
+        return error.context(format!(
+            "another relay of this broker is called {device}: give this one another name by \
+             --name (the invitation is still good), or revoke relay/{device}"
+        ));
+    }
+    error.context("the relay has not joined")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use simopen_protocol::address::HostPort;
-use simopen_protocol::identity::{BrokerName, CommunityName, UserId};
+use simopen_protocol::identity::{BrokerName, CommunityName, DeviceName, UserId};
 
 /// A value that a file has as a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,10 @@ impl Expected for BrokerName {
 }
 
 impl Expected for UserId {
+    const EXPECTED: &str = BrokerName::EXPECTED;
+}
+
+impl Expected for DeviceName {
     const EXPECTED: &str = BrokerName::EXPECTED;
 }
 

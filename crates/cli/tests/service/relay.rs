@@ -1,12 +1,14 @@
 //! `simopen relay`, apart from its broker.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use simopen_peer::home::{Home, Membership};
 use simopen_protocol::control::Certificate;
@@ -205,6 +207,75 @@ fn a_relay_without_an_invitation_says_what_it_needs() {
     let output = relay(&["--config", config.to_str().unwrap(), "--check-config"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("relay.toml:2:1: found unknown field `peers`"));
+}
+
+#[test]
+fn a_relay_is_told_to_end_while_it_waits_for_its_invitation() {
+    let scratch = Scratch::new();
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut command = Command::new(SIMOPEN);
+        command.args(["relay", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        command.args(["--invitation", "-", "--data"]).arg(scratch.0.join("relay"));
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        // Waiting for the child would close it.
+        let _open = child.stdin.take();
+        // It catches both signals from the start, and reads standard input then.
+        let status = format!("/proc/{}/status", child.id());
+        let began = Instant::now();
+        while !catches(&fs::read_to_string(&status).unwrap(), signal) {
+            assert!(began.elapsed() < PATIENCE, "it does not wait for signals");
+        }
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+/// Whether a process has a handler of this signal, by what the kernel tells of it.
+fn catches(status: &str, signal: Signal) -> bool {
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+    u64::from_str_radix(caught, 16).unwrap() >> (signal as i32 - 1) & 1 == 1
+}
+
+#[test]
+fn relays_on_one_machine_have_names_of_their_own_and_a_revoked_one_joins_anew() {
+    let scratch = Scratch::new();
+    let broker = Running::start(&scratch, &["--no-invitation"]);
+    let invited = || broker.told(&["relay-invite"])["invited"]["line"].as_str().unwrap().to_owned();
+    let start = |name: &str, data: &str, line: &str| {
+        let mut command = Command::new(SIMOPEN);
+        command.args(["relay", "--json", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        command.args(["--name", name, "--invitation", line, "--data"]).arg(scratch.0.join(data));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    // What it prints first, and what it has said on standard error when it was told to end.
+    let told = |mut child: std::process::Child| {
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        (first, text(&child.wait_with_output().unwrap().stderr))
+    };
+    let (first, _) = told(start("one", "a", &invited()));
+    assert!(first.contains(r#""event":"joined""#) && first.contains(r#""name":"one""#), "{first}");
+    let second = invited();
+    let (first, said) = told(start("one", "b", &second));
+    assert_eq!(first, "", "{said}");
+    assert!(said.contains("--name"), "{said}");
+    // The line is still good under another name.
+    let (first, _) = told(start("two", "b", &second));
+    assert!(first.contains(r#""name":"two""#), "{first}");
+    // Who has joined says that another invitation is not used, and nothing of the one that was.
+    let (first, said) = told(start("two", "b", &second));
+    assert!(first.contains("ready") && !said.contains("joined already"), "{first}{said}");
+    let third = invited();
+    for unused in [third.as_str(), "rubbish"] {
+        let (first, said) = told(start("two", "b", unused));
+        assert!(first.contains("ready") && said.contains("joined already"), "{first}{said}");
+    }
+    assert!(broker.admin(&["revoke", "relay/two"]).status.success());
+    fs::remove_dir_all(scratch.0.join("b")).unwrap();
+    let (first, said) = told(start("two", "b", &third));
+    assert!(first.contains(r#""name":"two""#), "{first}{said}");
 }
 
 #[test]

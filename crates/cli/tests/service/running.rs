@@ -75,6 +75,9 @@ impl Running {
         let lines = BufReader::new(child.stdout.take().unwrap());
         let mut running = Self { child, lines, data, ready: Value::Null };
         running.ready = running.next();
+        if running.ready["event"] == "joined" {
+            running.ready = running.next();
+        }
         assert_eq!(running.ready["event"], "ready", "{}", running.ready);
         running
     }

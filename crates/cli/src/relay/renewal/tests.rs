@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::relay::admit_broker;
+use crate::relay::joining::Given;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,13 +79,14 @@ impl Stand {
     /// A relay whose certificate is good for so much longer.
     async fn joined(&self, rest: Duration) -> Joined {
         let data = &self.data;
-        drop(Joined::find_or_join(data, Some(&self.line)).await.unwrap());
+        let given = |line| Given { line, name: None };
+        drop(Joined::find_or_join(data, given(Some(&self.line))).await.unwrap());
         let home = Home::open(data.path()).unwrap();
         let member = home.memberships().unwrap().remove(0);
         let issued = now() + rest.as_secs() - RELAY_LIFETIME.as_secs();
         let old = self.authority.issue_relay(&member.key.public().unwrap(), issued).unwrap();
         home.renew(&member.name, &old.0).unwrap();
-        Joined::find_or_join(data, None).await.unwrap()
+        Joined::find_or_join(data, given(None)).await.unwrap().0
     }
 }
 
