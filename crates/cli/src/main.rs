@@ -12,6 +12,7 @@ mod broker;
 mod broker_arguments;
 mod broker_settings;
 mod classify;
+mod complaint;
 mod completions;
 mod connect;
 mod demo;
@@ -94,7 +95,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions::run(shell),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("simopen: {error:#}");
+        eprintln!("simopen: {}", complaint::complaint(&error));
         ExitCode::from(COULD_NOT_TRY)
     })
 }

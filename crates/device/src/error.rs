@@ -134,7 +134,15 @@ impl Advice {
             "bind" if number == libc::EADDRINUSE => {
                 "every socket on that port needs SO_REUSEADDR and SO_REUSEPORT before its bind"
             }
-            "bind" if number == libc::EADDRNOTAVAIL => {
+            "listen" if number == libc::EADDRINUSE => {
+                "another program listens there, or this one was told to twice: `ss -ltnp` shows \
+                 which; stop it, or take another port"
+            }
+            "listen" if refused => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE: take another one, or give this \
+                 program that capability"
+            }
+            "bind" | "listen" if number == libc::EADDRNOTAVAIL => {
                 "that address is not on this host; bind to one that is"
             }
             "connect" if number == libc::EADDRNOTAVAIL => {

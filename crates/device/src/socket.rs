@@ -128,7 +128,7 @@ pub fn service_listener(local: SocketAddr) -> Result<TcpListener, DeviceError> {
     }
     syscall::set_option(&socket, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, 1)
         .on("setsockopt TCP_SAVE_SYN", local)?;
-    socket.bind(&local.into()).on("bind", local)?;
+    socket.bind(&local.into()).on("listen", local)?;
     socket.listen(BACKLOG).on("listen", local)?;
     Ok(TcpListener::from(socket))
 }
