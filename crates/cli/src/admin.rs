@@ -1,23 +1,31 @@
 //! `simopen admin`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use serde_json::json;
-use simopen_server::admin::{Answer, Rendezvous, Told, UserView, Word, ask};
+use serde_json::{Value, json};
+use simopen_server::admin::{Answer, Refused, Rendezvous, Told, UserView, Word, ask};
 
 use crate::admin_table::Table;
 use crate::broker::ADMIN_SOCKET;
 use crate::broker_arguments::{AdminArguments, AdminCommand, CommunityCommand, UserCommand};
 use crate::{FAILED, moment, output, places};
 
+/// The word of an error that no broker said.
+const NO_ANSWER: &str = "no-answer";
+
 pub(crate) fn run(arguments: &AdminArguments) -> Result<ExitCode> {
     let data = places::data(arguments.data.as_deref(), places::BROKER)?;
-    match ask(&data.join(ADMIN_SOCKET), &word(&arguments.command))? {
+    let answer = ask(&data.join(ADMIN_SOCKET), &word(&arguments.command));
+    if let (Err(error), true) = (&answer, arguments.json) {
+        let refused = Refused { word: NO_ANSWER.to_owned(), message: error.to_string() };
+        output::print(&format!("{}\n", json!({ "error": refused })))?;
+    }
+    match answer? {
         Answer::Ok(told) => {
             let text = if arguments.json {
-                let json = serde_json::to_string(&told).context("writing JSON")?;
-                json + "\n"
+                in_json(&arguments.command, &told)?
             } else {
                 shown(&arguments.command, &told)
             };
@@ -32,6 +40,21 @@ pub(crate) fn run(arguments: &AdminArguments) -> Result<ExitCode> {
             Ok(ExitCode::from(FAILED))
         }
     }
+}
+
+/// One object, on one line.
+fn in_json(command: &AdminCommand, told: &Told) -> Result<String> {
+    let object = match (command, told) {
+        (AdminCommand::Community { command: CommunityCommand::List }, Told::Users(users)) => {
+            let communities: Vec<Value> = members(users)
+                .into_iter()
+                .map(|(community, members)| json!({ "community": community, "members": members }))
+                .collect();
+            json!({ "communities": communities })
+        }
+        (_, told) => serde_json::to_value(told).context("writing JSON")?,
+    };
+    Ok(format!("{object}\n"))
 }
 
 fn word(command: &AdminCommand) -> Word {
@@ -157,7 +180,7 @@ fn shown(command: &AdminCommand, told: &Told) -> String {
             table.to_string()
         }
         Told::Rendezvous(pair) => rendezvous(pair),
-        Told::Done | _ => String::new(),
+        Told::Done {} | _ => String::new(),
     }
 }
 
@@ -176,15 +199,20 @@ fn users(users: &[UserView]) -> String {
     table.to_string()
 }
 
-fn communities(users: &[UserView]) -> String {
-    let mut members = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+/// The communities with their members.
+fn members(users: &[UserView]) -> BTreeMap<&str, Vec<&str>> {
+    let mut members = BTreeMap::<&str, Vec<&str>>::new();
     for user in users {
         for community in &user.communities {
             members.entry(community).or_default().push(&user.user);
         }
     }
+    members
+}
+
+fn communities(users: &[UserView]) -> String {
     let mut table = Table::new(&["community", "members"]);
-    for (community, users) in members {
+    for (community, users) in members(users) {
         table.line([community.to_owned(), users.join(" ")]);
     }
     table.to_string()

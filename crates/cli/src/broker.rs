@@ -6,6 +6,7 @@ mod telling;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use simopen_server::forger::{Forger, Policy, Spawn};
 use simopen_server::relay::{self, authentication::Dialler};
 use simopen_server::store::{Sqlite, Timed};
 use simopen_server::wall_clock::WallClock;
+use toml::Spanned;
 
 use self::introduction::{first_invitation, introduce};
 use self::relay_apart::{Later, Whole, relay_apart};
@@ -159,15 +161,24 @@ impl Prepared {
             first_invitation(&attendant, file, telling).await?;
         }
         service_manager::tell_ready();
+        let mut served = pin!(socket.serve(attendant));
         let broke = tokio::select! {
-            served = socket.serve(attendant) => served.err(),
+            served = &mut served => served.err(),
             () = ending.told() => None,
         };
         readiness.set(Readiness::Draining);
         service_manager::tell_stopping();
         let within = settings::drain(&file.drain);
         telling.draining(within)?;
-        ending.tidy(handle.drain(within)).await;
+        let drained = async {
+            let mut drained = pin!(handle.drain(within));
+            tokio::select! {
+                () = &mut drained => {}
+                // An operator is answered to the last.
+                _ = &mut served, if broke.is_none() => drained.await,
+            }
+        };
+        ending.tidy(drained).await;
         if let Some(probes) = probes {
             probes.abort();
         }
@@ -184,10 +195,10 @@ impl Prepared {
 /// By flags, by file, or on all addresses.
 pub(crate) fn listeners(
     flags: &[SocketAddr],
-    file: &[Written<SocketAddr>],
+    file: &[Spanned<Written<SocketAddr>>],
 ) -> Result<Vec<TcpListener>> {
     let named: Vec<SocketAddr> = if flags.is_empty() {
-        file.iter().map(|written| written.0).collect()
+        file.iter().map(|written| written.as_ref().0).collect()
     } else {
         flags.to_vec()
     };

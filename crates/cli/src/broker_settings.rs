@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use simopen_broker::consent::ConsentPolicy;
+use simopen_broker::directory::RELAY;
 use simopen_broker::{Forging, Limits, Rendezvous};
 use simopen_protocol::address::HostPort;
 use simopen_protocol::identity::{BrokerName, CommunityName, UserId};
 use simopen_scenario::file::FileError;
+use simopen_server::admin::LONGEST_INVITATION;
 use simopen_server::broker::ServiceLimits;
 use simopen_server::{forger, relay};
 use toml::Spanned;
@@ -25,13 +27,13 @@ pub(crate) struct BrokerFile {
     /// The data directory.
     pub(crate) data: Option<PathBuf>,
     /// Where it listens.
-    pub(crate) listen: Vec<Written<SocketAddr>>,
+    pub(crate) listen: Vec<Spanned<Written<SocketAddr>>>,
     /// Where devices reach it, best first.
     pub(crate) addresses: Vec<Written<HostPort>>,
     /// How long a peer may be silent before it is asked whether it is still there.
     pub(crate) alive: Alive,
     /// How long connections may go on when the broker is told to end.
-    pub(crate) drain: Option<Written<Period>>,
+    pub(crate) drain: Option<Spanned<Written<Period>>>,
     /// Whether `simopen admin rendezvous` is allowed.
     pub(crate) rendezvous: Option<Spanned<bool>>,
     /// The first user.
@@ -190,8 +192,16 @@ impl BrokerFile {
             source.unused(first.community.as_ref(), "community", needs)?;
             source.unused(first.lifetime.as_ref(), "for", needs)?;
         }
-        source.positive_period(first.lifetime.as_ref(), "for")?;
+        first.check(source)?;
+        source.distinct(&file.listen)?;
+        source.positive_period(file.drain.as_ref(), "drain")?;
         file.limits.check(source)?;
+        if let Some(addresses) = &relay.addresses
+            && addresses.as_ref().is_empty()
+        {
+            let expected = "an address, or none of this option: then the broker's";
+            return Err(source.fault(&addresses.span(), "no address for the relay", expected));
+        }
         source.positive(relay.pairs.as_ref(), "pairs")?;
         source.positive(file.forging.per_second.as_ref(), "per-second")?;
         source.positive(file.forging.towards.as_ref(), "towards")?;
@@ -266,6 +276,26 @@ impl BrokerFile {
     }
 }
 
+impl FirstUser {
+    /// What the broker would refuse when it has started.
+    fn check(&self, source: &Source) -> Result<(), FileError> {
+        source.positive_period(self.lifetime.as_ref(), "for")?;
+        if let Some(lifetime) = &self.lifetime
+            && !(Duration::from_secs(1)..=LONGEST_INVITATION).contains(&lifetime.as_ref().0.0)
+        {
+            let found = "a time for which no invitation is made";
+            return Err(source.fault(&lifetime.span(), found, "1 second to 90 days"));
+        }
+        match &self.name {
+            Some(name) if name.as_ref().0.as_str() == RELAY => {
+                let found = format!("`{RELAY}`, which is kept for relays");
+                Err(source.fault(&name.span(), &found, "another name"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 impl LimitsSection {
     /// Whoever writes 0 means no limit, or nothing at all: a broker can be neither.
     fn check(&self, source: &Source) -> Result<(), FileError> {
@@ -288,7 +318,18 @@ impl LimitsSection {
         }
         source.positive_period(self.newcomer_time.as_ref(), "newcomer-time")?;
         source.positive_period(self.guess_delay.as_ref(), "guess-delay")?;
-        source.positive_period(self.longest_guess_delay.as_ref(), "longest-guess-delay")
+        source.positive_period(self.longest_guess_delay.as_ref(), "longest-guess-delay")?;
+        let usual = Limits::default();
+        let shortest = period(&self.guess_delay, usual.guess_delay);
+        let longest = period(&self.longest_guess_delay, usual.longest_guess_delay);
+        match self.guess_delay.as_ref().or(self.longest_guess_delay.as_ref()) {
+            Some(written) if shortest > longest => Err(source.fault(
+                &written.span(),
+                "a `guess-delay` above `longest-guess-delay`",
+                "one that is not above it",
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -411,6 +452,29 @@ mod tests {
             assert!(complaint.starts_with(&format!("simopen.toml:{place}")), "{complaint}");
         }
         BrokerFile::read(&Source::of("[limits]\nlinks = 1\nguess-delay = \"1ms\"\n")).unwrap();
+    }
+
+    #[test]
+    fn what_a_start_would_refuse_is_refused_before() {
+        for (text, place) in [
+            ("[first-user]\nname = \"relay\"\n", "2:8: found `relay`, which is kept"),
+            ("[first-user]\nfor = \"91d\"\n", "2:7: found a time for which no invitation"),
+            ("[first-user]\nfor = \"500ms\"\n", "2:7: found a time for which no invitation"),
+            ("drain = \"0s\"\n", "1:9: found no time for `drain`"),
+            ("[relay]\naddresses = []\n", "2:13: found no address for the relay"),
+            ("listen = [\"[::1]:9\", \"[::1]:9\"]\n", "1:22: found [::1]:9 again"),
+            ("[limits]\nguess-delay = \"24h\"\n", "2:15: found a `guess-delay` above"),
+            ("[limits]\nlongest-guess-delay = \"1ms\"\n", "2:23: found a `guess-delay` above"),
+        ] {
+            let complaint = complaint(text);
+            assert!(complaint.starts_with(&format!("simopen.toml:{place}")), "{complaint}");
+        }
+        for text in [
+            "[first-user]\nname = \"relays\"\nfor = \"90d\"\n",
+            "listen = [\"[::1]:9\", \"[::1]:8\", \"[::1]:0\", \"[::1]:0\"]\ndrain = \"1s\"\n",
+        ] {
+            BrokerFile::read(&Source::of(text)).unwrap();
+        }
     }
 
     #[test]

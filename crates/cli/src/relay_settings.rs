@@ -20,11 +20,11 @@ pub(crate) struct RelayFile {
     /// The data directory.
     pub(crate) data: Option<PathBuf>,
     /// Where it listens for peers.
-    pub(crate) listen: Vec<Written<SocketAddr>>,
+    pub(crate) listen: Vec<Spanned<Written<SocketAddr>>>,
     /// Where it listens for the broker.
     pub(crate) control: Option<Written<SocketAddr>>,
     /// How long pairs may go on when the relay is told to end.
-    pub(crate) drain: Option<Written<Period>>,
+    pub(crate) drain: Option<Spanned<Written<Period>>>,
     /// Figures and probes.
     pub(crate) metrics: MetricsSection,
     /// How much is held.
@@ -44,6 +44,8 @@ pub(crate) struct LimitsSection {
 impl RelayFile {
     pub(crate) fn read(source: &Source) -> Result<Self, FileError> {
         let file: Self = source.parse()?;
+        source.distinct(&file.listen)?;
+        source.positive_period(file.drain.as_ref(), "drain")?;
         let limits = &file.limits;
         source.positive(limits.pairs.as_ref(), "pairs")?;
         source.positive(limits.newcomers.as_ref(), "newcomers")?;
@@ -95,6 +97,18 @@ mod tests {
             let text = format!("[limits]\n{name}\n");
             let error = RelayFile::read(&Source::of(&text)).unwrap_err().to_string();
             assert!(error.starts_with("simopen.toml:2:"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_start_would_refuse_is_refused_before() {
+        for (text, place) in [
+            ("drain = \"0s\"\n", "1:9: found no time for `drain`"),
+            ("listen = [\"[::1]:9\", \"[::1]:9\"]\n", "1:22: found [::1]:9 again"),
+            ("name = \"a b\"\n", "1:8: found \"a b\""),
+        ] {
+            let error = RelayFile::read(&Source::of(text)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("simopen.toml:{place}")), "{error}");
         }
     }
 

@@ -4,7 +4,9 @@
 mod metrics;
 mod written;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -84,6 +86,22 @@ impl Source {
         }
     }
 
+    /// Complains of a listener that stands there twice: the second would find the port taken.
+    pub(crate) fn distinct(
+        &self,
+        listen: &[Spanned<Written<SocketAddr>>],
+    ) -> Result<(), FileError> {
+        let mut seen = BTreeSet::new();
+        for endpoint in listen {
+            let at = endpoint.as_ref().0;
+            // Port 0 is another free one each time.
+            if at.port() != 0 && !seen.insert(at) {
+                return Err(self.fault(&endpoint.span(), &format!("{at} again"), "it once"));
+            }
+        }
+        Ok(())
+    }
+
     /// Complains of a time that is none.
     pub(crate) fn positive_period(
         &self,
@@ -110,6 +128,6 @@ pub(crate) fn period(written: &Option<Spanned<Written<Period>>>, usual: Duration
 }
 
 /// How long a service lets connections end.
-pub(crate) fn drain(written: &Option<Written<Period>>) -> Duration {
-    written.as_ref().map_or(USUAL_DRAIN, |period| period.0.0)
+pub(crate) fn drain(written: &Option<Spanned<Written<Period>>>) -> Duration {
+    period(written, USUAL_DRAIN)
 }

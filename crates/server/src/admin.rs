@@ -16,6 +16,7 @@ mod socket;
 mod words;
 
 pub use self::attendant::{Administered, Attendant, Introduction};
+pub use self::reading::LONGEST_INVITATION;
 pub use self::socket::{AdminSocket, SocketError, ask};
 pub use self::words::{
     Answer, Count, DeviceView, Invited, PeerView, Refused, Rendezvous, SessionView, TeamView, Told,

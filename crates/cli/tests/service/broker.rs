@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -106,10 +106,11 @@ fn people_are_told_what_to_type() {
 fn users_communities_and_invitations_outlive_the_broker() {
     let scratch = Scratch::new();
     let broker = Running::start(&scratch, &["--no-invitation", "--name", "office"]);
-    assert_eq!(broker.told(&["user", "add", "alice", "--community", "work"]), "done");
-    assert_eq!(broker.told(&["community", "add", "club", "alice"]), "done");
-    assert_eq!(broker.told(&["user", "add", "bob"]), "done");
-    assert_eq!(broker.told(&["revoke", "bob"]), "done");
+    let done = serde_json::json!({ "done": {} });
+    assert_eq!(broker.told(&["user", "add", "alice", "--community", "work"]), done);
+    assert_eq!(broker.told(&["community", "add", "club", "alice"]), done);
+    assert_eq!(broker.told(&["user", "add", "bob"]), done);
+    assert_eq!(broker.told(&["revoke", "bob"]), done);
     assert_eq!(broker.end(), Some(0));
     let broker = Running::start(&scratch, &["--no-invitation"]);
     let users = broker.told(&["user", "list"])["users"].clone();
@@ -118,6 +119,11 @@ fn users_communities_and_invitations_outlive_the_broker() {
     assert_eq!((&users[1]["user"], &users[1]["revoked"]), (&"bob".into(), &true.into()));
     let table = text(&broker.admin(&["community", "list"]).stdout);
     assert_eq!(table, "COMMUNITY  MEMBERS\nclub       alice\nwork       alice\n");
+    let told = broker.told(&["community", "list"]);
+    assert_eq!(
+        told["communities"][0],
+        serde_json::json!({ "community": "club", "members": ["alice"] })
+    );
     let invited = broker.told(&["invite", "carol", "--community", "work", "--for", "1h"]);
     let line = invited["invited"]["line"].as_str().unwrap();
     assert!(line.parse::<Invitation>().is_ok(), "{line}");
@@ -148,6 +154,10 @@ fn what_a_broker_refuses_is_told_with_exit_code_1_and_an_absent_one_with_2() {
     let output = admin(&scratch.0.join("elsewhere"), &["peers"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("no broker listens there"), "{output:?}");
+    let output = admin(&scratch.0.join("elsewhere"), &["peers", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["error"]["word"], "no-answer");
 }
 
 #[test]
@@ -258,6 +268,53 @@ fn ctrl_c_ends_a_broker_with_0_too() {
     assert_eq!(broker.next()["event"], "draining");
     assert_eq!(broker.child.wait().unwrap().code(), Some(0));
     assert!(!broker.data.join("admin.sock").exists());
+}
+
+#[test]
+fn who_cannot_start_says_once_why_and_what_to_do() {
+    let scratch = Scratch::new();
+    let first = Running::start(&scratch, &["--no-invitation"]);
+    let taken = first.endpoint("listen").to_string();
+    let data = scratch.0.join("other");
+    let output = broker(&["--listen", &taken, "--data", data.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("another program listens there"), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+    let file = scratch.file("no-directory", "");
+    let output = broker(&["--listen", "127.0.0.1:0", "--data", file.to_str().unwrap()]);
+    assert_eq!(text(&output.stderr).matches("os error").count(), 1, "{output:?}");
+}
+
+#[test]
+fn an_operator_is_answered_while_the_broker_drains() {
+    let scratch = Scratch::new();
+    let config = scratch.file("simopen.toml", "rendezvous = true\n");
+    let config = config.to_str().unwrap();
+    let mut broker = Running::start(&scratch, &["--no-invitation", "--config", config]);
+    let hosts = broker.told(&["rendezvous"])["rendezvous"]["hosts"].clone();
+    let pair: Vec<TcpStream> = hosts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|host| {
+            let host = host.as_str().unwrap();
+            let mut stream = TcpStream::connect(broker.endpoint("listen")).unwrap();
+            write!(stream, "CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    // Both are joined when both are answered.
+    for stream in &pair {
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    }
+    broker.signal(Signal::SIGTERM);
+    assert_eq!(broker.next()["event"], "draining");
+    assert_eq!(broker.told(&["peers"])["peers"], serde_json::json!([]));
+    drop(pair);
+    assert_eq!(broker.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl<B: Administered> Attendant<B> {
             let figures = self.broker.figures().await;
             return Ok(Told::Stats(figures.into_iter().map(Count::from).collect()));
         }
-        let mut told = Told::Done;
+        let mut told = Told::Done {};
         let requests = requests(word)?;
         let last = requests.len();
         for (number, request) in (1..).zip(requests) {
@@ -118,7 +118,7 @@ impl<B: Administered> Attendant<B> {
 
     fn told_by(&self, reply: AdminReply) -> Result<Told, Refused> {
         Ok(match reply {
-            AdminReply::Done => Told::Done,
+            AdminReply::Done => Told::Done {},
             AdminReply::Invited { secret, until } => {
                 let line = self.introduction.invitation(secret, until).reveal();
                 Told::Invited(Invited { line, until })

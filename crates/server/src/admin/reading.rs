@@ -13,7 +13,7 @@ use simopen_protocol::identity::IdentityError;
 use super::words::{DeviceView, PeerView, Refused, SessionView, TeamView, UserView, Word};
 
 /// The longest time for which an invitation is made: 90 days.
-const LONGEST_INVITATION: u64 = 90 * 24 * 3600;
+pub const LONGEST_INVITATION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// What the broker is asked for a word, one after the other. The last answer counts; what was there
 /// already is no failure of those before.
@@ -66,7 +66,7 @@ fn invite(user: &str, communities: &[String], seconds: u64) -> Result<Vec<AdminR
 }
 
 fn lifetime(seconds: u64) -> Result<Duration, Refused> {
-    if (1..=LONGEST_INVITATION).contains(&seconds) {
+    if (1..=LONGEST_INVITATION.as_secs()).contains(&seconds) {
         return Ok(Duration::from_secs(seconds));
     }
     Err(refused("bad-lifetime", "an invitation is good for 1 second to 90 days"))

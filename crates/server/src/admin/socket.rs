@@ -149,13 +149,23 @@ pub fn ask(path: &Path, word: &Word) -> Result<Answer, SocketError> {
         }
         SocketError::Unusable { path: path.to_owned(), error }
     };
+    let ended =
+        [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof];
+    let broken = |error: io::Error| {
+        if ended.contains(&error.kind()) {
+            return SocketError::Ended(path.to_owned());
+        }
+        failed(error)
+    };
     let mut stream = StdStream::connect(path).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let mut line = serde_json::to_string(word).map_err(SocketError::NoAnswer)?;
     line.push('\n');
-    stream.write_all(line.as_bytes()).map_err(failed)?;
+    stream.write_all(line.as_bytes()).map_err(broken)?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).map_err(failed)?;
+    if BufReader::new(stream).read_line(&mut answer).map_err(broken)? == 0 {
+        return Err(SocketError::Ended(path.to_owned()));
+    }
     serde_json::from_str(&answer).map_err(SocketError::NoAnswer)
 }
 
@@ -169,6 +179,12 @@ pub enum SocketError {
     /// Nobody listens there.
     #[error("{}: no broker listens there; is it running, and is this its data directory?", .0.display())]
     Nobody(PathBuf),
+    /// It went away before it answered.
+    #[error(
+        "{}: the broker ended before it answered; look whether it is done when it runs again",
+        .0.display()
+    )]
+    Ended(PathBuf),
     /// The system refuses.
     #[error("{}: {error}", path.display())]
     Unusable {
@@ -178,7 +194,7 @@ pub enum SocketError {
         #[source]
         error: io::Error,
     },
-    /// The answer cannot be read: the two are of different versions, or the broker ended.
+    /// The answer cannot be read: the two are of different versions.
     #[error("the broker's answer cannot be read ({0}); is it of another version?")]
     NoAnswer(#[source] serde_json::Error),
 }

@@ -102,7 +102,7 @@ pub struct Refused {
 #[non_exhaustive]
 pub enum Told {
     /// Nothing else.
-    Done,
+    Done {},
     /// To `invite` and `invite-relay`.
     Invited(Invited),
     /// To `users`.
