@@ -2,12 +2,13 @@
 
 use std::io::Read;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 use simopen_broker::directory::RELAY;
 use simopen_peer::home::{Event, Home, Membership};
+use simopen_peer::manager::Client;
 use simopen_peer::{DeviceKey, join};
 use simopen_protocol::identity::BrokerName;
 use simopen_protocol::invitation::Invitation;
@@ -18,6 +19,8 @@ use crate::moment::in_utc;
 use crate::peer_arguments::JoinArguments;
 use crate::{FAILED, output, surroundings};
 
+/// How long a manager may take to look at what was joined.
+const MANAGER_TIME: Duration = Duration::from_secs(5);
 /// An invitation is some hundred bytes long; whatever is longer is none.
 const MAX_LINE_BYTES: u64 = 8192;
 
@@ -57,10 +60,28 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
             certificate: credentials.certificate,
             key: credentials.key,
         };
-        keep(&home, &membership, arguments)?;
-        output::print(&report(&home, &membership, arguments.desk.json))?;
+        let kept = keep(&home, &membership, arguments)?;
+        let manager = tell_manager(&home, kept).await;
+        output::print(&report(&home, &membership, manager, arguments.desk.json))?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// In place of what a membership was kept.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    Anew,
+    Instead,
+}
+
+/// The manager of this device.
+#[derive(Debug, Clone, Copy)]
+enum Manager {
+    Absent,
+    /// It knows what was joined.
+    Told,
+    /// It is logged in with a key that was forgotten.
+    Outdated,
 }
 
 /// Reads the line and finds what is wrong with it before anybody is dialled.
@@ -101,18 +122,34 @@ fn check_is_free(home: &Home, name: &BrokerName, arguments: &JoinArguments) -> R
     );
 }
 
-fn keep(home: &Home, membership: &Membership, arguments: &JoinArguments) -> Result<()> {
-    if arguments.replace && home.brokers()?.contains(&membership.name) {
+fn keep(home: &Home, membership: &Membership, arguments: &JoinArguments) -> Result<Kept> {
+    let is_replaced = arguments.replace && home.brokers()?.contains(&membership.name);
+    if is_replaced {
         home.forget(&membership.name)?;
     }
     home.add(membership)?;
     let event =
         Event::Joined { user: membership.user.to_string(), device: membership.device.to_string() };
     home.log().add(&membership.name, event);
-    Ok(())
+    Ok(if is_replaced { Kept::Instead } else { Kept::Anew })
 }
 
-fn report(home: &Home, membership: &Membership, is_json: bool) -> String {
+/// Lets a manager that runs look at what was joined.
+async fn tell_manager(home: &Home, kept: Kept) -> Manager {
+    let Ok(Some(client)) = Client::reach(&home.socket()).await else {
+        return Manager::Absent;
+    };
+    match kept {
+        Kept::Instead => Manager::Outdated,
+        Kept::Anew => {
+            // It looks whenever it is asked for something. What it answers may take longer.
+            let _ = tokio::time::timeout(MANAGER_TIME, client.status()).await;
+            Manager::Told
+        }
+    }
+}
+
+fn report(home: &Home, membership: &Membership, manager: Manager, is_json: bool) -> String {
     let Membership { name, broker, user, device, .. } = membership;
     if is_json {
         let addresses: Vec<String> = membership.addresses.iter().map(ToString::to_string).collect();
@@ -126,10 +163,15 @@ fn report(home: &Home, membership: &Membership, is_json: bool) -> String {
         });
         return format!("{joined}\n");
     }
+    let keeps = match manager {
+        Manager::Absent => "keep this device logged in and reachable",
+        Manager::Told => "runs already, and keeps this device logged in there too",
+        Manager::Outdated => "runs, with what was replaced: START IT ANEW",
+    };
     format!(
         "joined {name} as {user}/{device}; its key stays in {}\n\n  \
          simopen status      who is there\n  \
-         simopen peer        keep this device logged in and reachable (if it runs, start it anew)\n  \
+         simopen peer        {keeps}\n  \
          simopen connect WHO a connection to somebody who runs: simopen listen\n",
         home.path().display()
     )

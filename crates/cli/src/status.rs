@@ -29,15 +29,20 @@ fn in_words(status: &Status) -> String {
 fn broker_in_words(broker: &BrokerStatus) -> String {
     let mut text = format!("{} at {}\n", broker.name, broker.addresses.join(", "));
     let me = format!("{}/{}", broker.user, broker.device);
+    let is_up = matches!(broker.link, LinkStatus::Up { .. });
     let _ = match &broker.link {
         LinkStatus::Up { peer } => writeln!(text, "  logged in as {me}, number {peer}"),
         LinkStatus::Down { why } => writeln!(text, "  {me} is not logged in: {}", printable(why)),
         _ => writeln!(text, "  {me} is in a state that this version does not know"),
     };
+    if !is_up && !broker.communities.is_empty() {
+        text.push_str("  as it was at the last login; who is online is not known:\n");
+    }
     for community in &broker.communities {
         let _ = writeln!(text, "  community {}", community.community);
         for member in &community.members {
-            let here = (member.user == broker.user).then_some(broker.device.as_str());
+            let is_here = member.user == broker.user && is_up;
+            let here = is_here.then_some(broker.device.as_str());
             write_member(&mut text, member, here);
         }
     }

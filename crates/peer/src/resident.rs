@@ -2,11 +2,13 @@
 
 mod back_off;
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use simopen_protocol::control::{Action, Reply};
 use simopen_protocol::identity::PeerId;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use self::back_off::BackOff;
@@ -23,6 +25,7 @@ use crate::peer_link::PeerLink;
 pub struct Resident {
     config: PeerConfig,
     standing: watch::Receiver<Standing>,
+    hurry: Arc<Notify>,
     stops: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -50,9 +53,15 @@ impl Resident {
     pub fn start(config: PeerConfig) -> Self {
         let (stops, stopping) = mpsc::channel(1);
         let (standing_sender, standing) = watch::channel(Standing::Connecting);
-        let task = Task { config: config.clone(), standing: standing_sender, stopping };
+        let hurry = Arc::new(Notify::new());
+        let task = Task {
+            config: config.clone(),
+            standing: standing_sender,
+            hurry: Arc::clone(&hurry),
+            stopping,
+        };
         tokio::spawn(task.run());
-        Self { config, standing, stops }
+        Self { config, standing, hurry, stops }
     }
 
     /// How it stands, now and from now on.
@@ -87,6 +96,11 @@ impl Resident {
             }
             standing.changed().await.ok()?;
         }
+    }
+
+    /// Logs in now where it waits for its turn: somebody wants something of the broker.
+    pub fn hurry(&self) {
+        self.hurry.notify_waiters();
     }
 
     /// Waits until it has ended.
@@ -143,6 +157,7 @@ impl Resident {
 struct Task {
     config: PeerConfig,
     standing: watch::Sender<Standing>,
+    hurry: Arc<Notify>,
     stopping: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
@@ -177,9 +192,13 @@ impl Task {
                 None => back_off.next(),
             };
             warn!(%why, wait = wait.as_secs_f64(), "not logged in");
+            let mut hurried = pin!(self.hurry.notified());
+            // Whoever sees it wait can hurry it from then on.
+            hurried.as_mut().enable();
             self.standing.send_replace(Standing::Waiting { until: Instant::now() + wait, why });
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = hurried => {}
                 stopped = self.stopping.recv() => break stopped,
             }
         };

@@ -199,3 +199,41 @@ fn a_name_is_at_no_broker_on_the_quiet_while_another_that_may_know_it_is_down() 
     }
     alice.run(&["note", "send", "bob@home", "hello"]).worked();
 }
+
+#[test]
+fn nobody_is_shown_online_by_a_broker_that_is_down() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    broker.add("bob", &["club"]);
+    let alice = Device::of(&broker, "alice", "laptop");
+    let bob = Device::of(&broker, "bob", "desk");
+    let managers = [alice.manage(1), bob.manage(1)];
+    let seen = alice.run(&["status"]).worked();
+    assert!(seen.text().contains("* bob"), "{}", seen.text());
+    drop(broker);
+    let lost = alice.run(&["status"]);
+    assert_eq!(lost.code, 1, "{}", lost.err);
+    assert!(lost.text().contains("  bob ") && !lost.text().contains('*'), "{}", lost.text());
+    for manager in managers {
+        manager.terminate().worked();
+    }
+}
+
+#[test]
+fn a_broker_that_was_joined_while_the_manager_runs_is_used_at_once() {
+    let [home, work] = ["home", "work"].map(Broker::start);
+    for broker in [&home, &work] {
+        broker.add("alice", &["club"]);
+    }
+    work.add("bob", &["club"]);
+    let alice = Device::of(&home, "alice", "laptop");
+    let manager = alice.manage(1);
+    let line = work.invite("alice").reveal();
+    let joined = alice.run(&["join", &line, "--device", "laptop"]).worked();
+    assert!(joined.text().contains("runs already"), "{}", joined.text());
+    let status = alice.run(&["status", "--broker", "work", "--json"]).worked().json();
+    assert_eq!(status["brokers"][0]["link"]["state"], "up");
+    alice.run(&["note", "send", "bob", "hello"]).worked();
+    alice.run(&["note", "send", "bob@work", "hello"]).worked();
+    manager.terminate().worked();
+}

@@ -15,6 +15,15 @@ pub(super) enum Says {
     Nothing(String),
 }
 
+/// From when an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// Whatever the broker has told, though the link may be gone by now.
+    Before,
+    /// From now, where the broker can be asked.
+    Now,
+}
+
 /// What a command is about.
 pub(super) struct Object<'a> {
     /// In words.

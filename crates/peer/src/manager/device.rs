@@ -1,22 +1,24 @@
 //! This device at all its brokers.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use simopen_protocol::control::{Action, Reachable, Reply};
 use simopen_protocol::identity::BrokerName;
 use simopen_protocol::technique::Technique;
 use tokio::sync::mpsc;
+use tracing::warn;
 
-use super::choice::{Object, choose};
+use super::choice::{Object, Says, When, choose};
 use super::deed::Parsed;
 use super::journal::Journal;
 use super::name::PeerName;
 use super::roster::Roster;
 use super::services::{Listener, Services};
 use super::site::{NO_SERVICE, SETTLING, Site, peer_of};
-use super::words::{ConnectOrder, Deed, Refusal, Route, Status, Tried};
+use super::words::{BrokerStatus, ConnectOrder, Deed, Refusal, Route, Status, Tried};
 use crate::carriage::Carriage;
 use crate::error::ConnectError;
 use crate::home::{Entry, Event, Home, HomeError, Membership};
@@ -48,10 +50,13 @@ pub struct Device {
 
 #[derive(Debug)]
 struct Inner {
-    sites: Vec<Site>,
+    home: Home,
+    config: DeviceConfig,
+    sites: RwLock<Vec<Arc<Site>>>,
+    /// Held while the home is looked at.
+    looking: tokio::sync::Mutex<()>,
     services: Services,
     journal: Journal,
-    stays: Reachable,
     numbers: AtomicU64,
 }
 
@@ -59,24 +64,48 @@ impl Device {
     /// Begins to log in at these brokers, on the current tokio runtime.
     #[must_use]
     pub fn start(home: &Home, joined: Vec<Membership>, config: &DeviceConfig) -> Self {
-        let services = Services::default();
-        let journal = Journal::new(home.log(), config.watcher.clone());
-        let site =
-            |membership| Site::start(home, membership, config, (services.clone(), journal.clone()));
-        let sites = joined.into_iter().map(site).collect();
-        let (stays, numbers) = (config.reachable, AtomicU64::new(1));
-        Self { inner: Arc::new(Inner { sites, services, journal, stays, numbers }) }
+        let inner = Inner {
+            home: home.clone(),
+            config: config.clone(),
+            sites: RwLock::default(),
+            looking: tokio::sync::Mutex::default(),
+            services: Services::default(),
+            journal: Journal::new(home.log(), config.watcher.clone()),
+            numbers: AtomicU64::new(1),
+        };
+        let device = Self { inner: Arc::new(inner) };
+        for membership in joined {
+            device.add(membership);
+        }
+        device
+    }
+
+    /// Begins to log in at brokers that were joined since.
+    pub(super) async fn look_again(&self) {
+        let _looking = self.inner.looking.lock().await;
+        let known: Vec<BrokerName> =
+            self.sites().iter().map(|site| site.joined.name.clone()).collect();
+        let home = self.inner.home.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let mut new = home.brokers()?;
+            new.retain(|name| !known.contains(name));
+            new.iter().map(|name| home.membership(name)).collect::<Result<Vec<_>, _>>()
+        });
+        match found.await.map_err(io::Error::other).and_then(|new| new.map_err(io::Error::other)) {
+            Ok(new) => new.into_iter().for_each(|membership| self.add(membership)),
+            Err(error) => warn!(%error, "what was joined since cannot be read"),
+        }
     }
 
     /// What is known of all brokers, once each has told, or cannot be reached.
     pub async fn status(&self) -> Status {
+        // All at once: one that does not answer takes its time.
+        let asked: Vec<_> = self.sites().into_iter().map(|site| tokio::spawn(told(site))).collect();
         let mut brokers = Vec::new();
-        for site in &self.inner.sites {
-            // Why it cannot be reached stands in its status.
-            let _ = site.listed().await;
-            brokers.push(site.status().await);
+        for broker in asked {
+            brokers.extend(broker.await);
         }
-        Status { manager: self.inner.stays == Reachable::Yes, brokers }
+        Status { manager: self.stays() == Reachable::Yes, brokers }
     }
 
     /// Connects to a service of another peer.
@@ -89,7 +118,7 @@ impl Device {
         let is_there = |roster: &Roster| roster.knows(&name.user);
         let object = Object { name: name.to_string(), at: &|broker| format!("{name}@{broker}") };
         let site = self.choose(name.broker.as_ref(), is_there, &object).await?;
-        let connected = self.connect_at(site, &name, &order.service).await;
+        let connected = self.connect_at(&site, &name, &order.service).await;
         if let Err(refusal) = &connected {
             let event = Event::NotConnected { peer: name.to_string(), why: refusal.why.clone() };
             self.inner.journal.add(&site.joined.name, event).await;
@@ -104,7 +133,7 @@ impl Device {
     /// [`Refusal`] with what the broker says.
     pub async fn act(&self, deed: &Deed) -> Result<Option<u64>, Refusal> {
         let parsed = Parsed::parse(deed)?;
-        if self.inner.stays == Reachable::No && matches!(parsed, Parsed::ShareAdd(..)) {
+        if self.stays() == Reachable::No && matches!(parsed, Parsed::ShareAdd(..)) {
             return Err(Refusal::not_tried(
                 "what is shared lasts as long as this device is logged in: start `simopen peer` first",
             ));
@@ -116,7 +145,7 @@ impl Device {
         let action = parsed.action(&site.roster())?;
         if let Action::ShareDrop(share) = &action {
             site.keep_share(share, false).await.map_err(Refusal::failed)?;
-            if self.inner.stays == Reachable::No {
+            if self.stays() == Reachable::No {
                 return Ok(None);
             }
         }
@@ -154,7 +183,7 @@ impl Device {
     ///
     /// [`Refusal`] of the first where it cannot be.
     pub async fn online(&self) -> Result<(), Refusal> {
-        for site in &self.inner.sites {
+        for site in self.sites() {
             site.online().await?;
         }
         Ok(())
@@ -164,8 +193,8 @@ impl Device {
     /// ended. A process that ends sooner may lose it: what comes for a socket that nobody reads any
     /// more makes the kernel reset it, with all that it had not sent yet.
     pub async fn settle(&self) {
-        let links = self.inner.sites.iter().flat_map(Site::all_links);
-        for link in links {
+        let sites = self.sites();
+        for link in sites.iter().flat_map(|site| site.all_links()) {
             // Frames keep their order, so that any answer to this one will do.
             let answered = link.open(SETTLING);
             let _ = tokio::time::timeout(SETTLING_TIME, answered).await;
@@ -174,7 +203,7 @@ impl Device {
 
     /// Logs out everywhere.
     pub async fn stop(&self) {
-        for site in &self.inner.sites {
+        for site in self.sites() {
             site.resident.stop().await;
         }
     }
@@ -182,6 +211,23 @@ impl Device {
     /// A number for the next stream.
     pub(super) fn next_number(&self) -> u64 {
         self.inner.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn stays(&self) -> Reachable {
+        self.inner.config.reachable
+    }
+
+    /// Those of now, by name.
+    fn sites(&self) -> Vec<Arc<Site>> {
+        self.inner.sites.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, membership: Membership) {
+        let Inner { home, config, services, journal, .. } = &*self.inner;
+        let site = Site::start(home, membership, config, (services.clone(), journal.clone()));
+        let mut sites = self.inner.sites.write().unwrap_or_else(PoisonError::into_inner);
+        sites.push(Arc::new(site));
+        sites.sort_by(|one, other| one.joined.name.cmp(&other.joined.name));
     }
 
     async fn connect_at(
@@ -238,7 +284,7 @@ impl Device {
         way: &mut Way,
     ) -> Result<PeerLink, Refusal> {
         // A link that stands is found without the broker.
-        let online = site.online().await;
+        let online = if site.is_linked_to(whom) { Ok(()) } else { site.online().await.map(drop) };
         let linked = site.resident.link_to(whom, &mut |step| way.handle(&step)).await;
         linked.map_err(|error| match (online, &error) {
             // The link to the broker is gone because of this.
@@ -255,24 +301,38 @@ impl Device {
         named: Option<&BrokerName>,
         is_there: impl Fn(&Roster) -> bool,
         object: &Object<'_>,
-    ) -> Result<&Site, Refusal> {
-        let sites = &self.inner.sites;
+    ) -> Result<Arc<Site>, Refusal> {
+        let sites = self.sites();
         if let Some(name) = named {
             let site = sites.iter().find(|site| site.joined.name == *name);
-            return site.ok_or_else(|| {
+            return site.cloned().ok_or_else(|| {
                 let joined = sites.iter().map(|site| site.joined.name.clone()).collect();
                 Refusal::not_tried(HomeError::NotJoined { name: name.clone(), joined })
             });
         }
         if let [site] = sites.as_slice() {
-            return Ok(site);
+            return Ok(Arc::clone(site));
         }
         let mut all = Vec::new();
-        for site in sites {
-            all.push((site.joined.name.clone(), site.says(&is_there).await));
+        // A broker that does not answer is waited for only if no other knows the name.
+        for when in [When::Before, When::Now] {
+            all.clear();
+            for site in &sites {
+                all.push((site.joined.name.clone(), site.says(when, &is_there).await));
+            }
+            if all.iter().any(|(_, says)| *says == Says::Knows) {
+                break;
+            }
         }
-        Ok(&sites[choose(&all, object)?])
+        Ok(Arc::clone(&sites[choose(&all, object)?]))
     }
+}
+
+/// What is known of one broker, once it has told, or cannot be reached.
+async fn told(site: Arc<Site>) -> BrokerStatus {
+    // Why it cannot be reached stands in its status.
+    let _ = site.listed().await;
+    site.status().await
 }
 
 /// How a link came about.

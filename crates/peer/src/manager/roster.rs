@@ -15,6 +15,8 @@ use super::words::{
 /// Who and what there is at one broker, as it has told in notifications since the login.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Roster {
+    /// The number under which this device was told.
+    login: Option<PeerId>,
     online: BTreeMap<PeerId, Presence>,
     members: BTreeMap<CommunityName, BTreeSet<UserId>>,
     teams: BTreeMap<TeamId, Team>,
@@ -32,6 +34,11 @@ impl Roster {
             roster.handle_presence(presence);
         }
         roster
+    }
+
+    /// Begins anew, under this number; everything is still to be told.
+    pub(super) fn of_login(peer: PeerId) -> Self {
+        Self { login: Some(peer), ..Self::default() }
     }
 
     /// Takes what the broker tells.
@@ -69,10 +76,21 @@ impl Roster {
         }
     }
 
+    /// The same without who is online and what they share: nobody knows while the link is gone.
+    #[must_use]
+    pub fn without_presence(&self) -> Self {
+        Self { online: BTreeMap::new(), shares: BTreeMap::new(), ..self.clone() }
+    }
+
     /// Whether everything that there was at the login has been told.
     #[must_use]
     pub const fn is_listed(&self) -> bool {
         self.is_listed
+    }
+
+    /// Whether it has been told to this login, and not to one before.
+    pub(super) fn is_listed_for(&self, peer: PeerId) -> bool {
+        self.is_listed && self.login == Some(peer)
     }
 
     /// Whether a user is in a common community, or online.
@@ -233,6 +251,15 @@ mod tests {
         roster.handle(&member("club", "carol", false));
         let club = &roster.community_status()[0];
         assert_eq!((club.members.len(), club.members[0].online.len()), (1, 1));
+    }
+
+    #[test]
+    fn nobody_is_online_as_far_as_is_known_without_a_link() {
+        let mut roster = Roster::default();
+        roster.handle(&member("club", "bob", true));
+        roster.handle(&Notification::Presence(presence(7, "bob", true)));
+        let club = &roster.without_presence().community_status()[0];
+        assert_eq!((club.members.len(), club.members[0].online.len()), (1, 0));
     }
 
     #[test]

@@ -122,6 +122,9 @@ impl Desk {
                 return words::say(&mut stream, &Answer::Refused(refusal)).await;
             }
         };
+        if matches!(order, Order::Status | Order::Connect(_) | Order::Do(_)) {
+            self.device.look_again().await;
+        }
         match order {
             Order::Status => {
                 let status = self.device.status().await;

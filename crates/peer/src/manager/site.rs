@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use simopen_protocol::control::{Action, Notification, PublicKey, Reachable, ShareId, TeamId};
-use simopen_protocol::identity::{BrokerName, DeviceName, NoteId, UserId};
+use simopen_protocol::identity::{BrokerName, DeviceName, NoteId, PeerId, UserId};
 use tokio::sync::{broadcast, watch};
 use tracing::{debug, warn};
 
-use super::choice::Says;
+use super::choice::{Says, When};
 use super::device::DeviceConfig;
 use super::journal::Journal;
 use super::roster::Roster;
@@ -22,6 +22,7 @@ use crate::credentials::Credentials;
 use crate::home::{Event, Home, HomeError, Membership};
 use crate::links::{Links, NewLinks};
 use crate::news::News;
+use crate::peer::Whom;
 use crate::peer_link::PeerLink;
 use crate::pins::Pins;
 use crate::resident::{Resident, Standing};
@@ -112,12 +113,23 @@ impl Site {
         self.links.all()
     }
 
-    /// Waits until the device is logged in, or cannot be.
-    pub(super) async fn online(&self) -> Result<(), Refusal> {
+    /// Whether a link to that user, or to that device, stands.
+    pub(super) fn is_linked_to(&self, whom: &Whom) -> bool {
+        self.links.to(&whom.user, whom.device.as_ref()).is_some()
+    }
+
+    /// Waits until the device is logged in, or cannot be: where it waits for its turn it tries at
+    /// once. Gives its number.
+    pub(super) async fn online(&self) -> Result<PeerId, Refusal> {
         let mut standing = self.resident.standing();
+        let mut has_hurried = false;
         loop {
             match &*standing.borrow_and_update() {
-                Standing::Online(_) => return Ok(()),
+                Standing::Online(peer) => return Ok(peer.id()),
+                Standing::Waiting { .. } if !has_hurried => {
+                    has_hurried = true;
+                    self.resident.hurry();
+                }
                 Standing::Waiting { why, .. } => {
                     return Err(Refusal::failed(format!(
                         "not logged in at {}: {why}",
@@ -135,9 +147,10 @@ impl Site {
 
     /// Waits until the broker has told who and what there is.
     pub(super) async fn listed(&self) -> Result<(), Refusal> {
-        self.online().await?;
+        let login = self.online().await?;
         let mut roster = self.roster.clone();
-        let listing = tokio::time::timeout(LISTING_TIME, roster.wait_for(Roster::is_listed));
+        let is_listed = |roster: &Roster| roster.is_listed_for(login);
+        let listing = tokio::time::timeout(LISTING_TIME, roster.wait_for(is_listed));
         let silent = || {
             let within = LISTING_TIME.as_secs();
             let name = &self.joined.name;
@@ -151,9 +164,11 @@ impl Site {
         }
     }
 
-    /// Whether this broker knows something: as it tells now, else as it told before the link broke.
-    pub(super) async fn says(&self, is_there: impl Fn(&Roster) -> bool) -> Says {
-        let listed = self.listed().await;
+    /// Whether this broker knows something: as it tells now, else as it told before the link broke;
+    /// or the other way round.
+    pub(super) async fn says(&self, when: When, is_there: impl Fn(&Roster) -> bool) -> Says {
+        let has_told = when == When::Before && self.roster().is_listed();
+        let listed = if has_told { Ok(()) } else { self.listed().await };
         let roster = self.roster();
         match listed {
             Err(refusal) if !roster.is_listed() => Says::Nothing(refusal.why),
@@ -215,7 +230,10 @@ impl Site {
             Standing::Connecting => LinkStatus::Down { why: "logging in".to_owned() },
             Standing::Ended => LinkStatus::Down { why: "logged out".to_owned() },
         };
-        let roster = self.roster.borrow();
+        let roster = match link {
+            LinkStatus::Up { .. } => self.roster.borrow().clone(),
+            LinkStatus::Down { .. } => self.roster.borrow().without_presence(),
+        };
         let joined = &self.joined;
         BrokerStatus {
             name: joined.name.to_string(),
@@ -317,7 +335,7 @@ impl Reader {
     async fn handle(&mut self, news: News) {
         match news {
             News::Online(peer) => {
-                self.told.send_replace(Roster::default());
+                self.told.send_replace(Roster::of_login(peer));
                 self.log_stay(Event::LoggedIn { peer: peer.0 }).await;
             }
             News::Told(notification) => {

@@ -126,6 +126,33 @@ async fn a_broker_that_restarts_is_given_the_time_it_asks_for() {
 }
 
 #[tokio::test]
+async fn who_wants_something_does_not_wait_for_the_next_turn() {
+    let house = House::open();
+    let credentials = house.join("alice", "desk").await;
+    let way = Way::to(house.address, loopback()).await;
+    let device =
+        Device::start(config(way.address.into(), credentials, Arc::new(MemoryPins::default())));
+    let mut standing = device.resident.standing();
+    until(&mut standing, is_online).await;
+    let at = way.cut().await;
+    until(&mut standing, is_waiting).await;
+    // Each attempt that fails makes the wait longer, at last half a minute at least.
+    for _ in 0..8 {
+        let Standing::Waiting { until: before, .. } = standing.borrow().clone() else {
+            panic!("it waits");
+        };
+        device.resident.hurry();
+        let is_later =
+            |now: &Standing| matches!(now, Standing::Waiting { until, .. } if *until != before);
+        timeout(PATIENCE, standing.wait_for(is_later)).await.unwrap().unwrap();
+    }
+    let _way = Way::to(house.address, at).await;
+    device.resident.hurry();
+    let next_turn = Duration::from_secs(25);
+    timeout(next_turn, standing.wait_for(is_online)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_certificate_is_renewed_without_a_break_and_is_good_for_the_next_login() {
     let authority = Authority::ephemeral(now() - 100 * 24 * 3600).unwrap();
     let house = House::open_with(authority, Kept::default(), loopback(), |builder| builder);
