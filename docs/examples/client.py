@@ -132,7 +132,7 @@ def trusting(authority, folder, certificate=None):
 
 # --- links between peers: two lengths, part A, part B
 
-CHANNEL, CLOSE = b"\x9esoc", 4
+CHANNEL, CLOSE, BROKE = b"\x9esoc", 4, 8
 
 
 def send_frame(stream, part_a, part_b=b""):
@@ -149,6 +149,8 @@ def exchange(link, text):
         if part_a.startswith(CHANNEL):
             flags, _, destination = struct.unpack(">III", part_a[4:16])
             answer += part_b if destination == own else b""
+            if destination == own and flags & BROKE:
+                sys.exit("it broke at the other side")
             if destination == own and flags & CLOSE:
                 return answer
             continue

@@ -1,12 +1,12 @@
 //! `simopen connect`.
 
 use std::fs::OpenOptions;
-use std::future::pending;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -120,30 +120,54 @@ pub(crate) async fn carry_standard(stream: Stream) -> Result<(), Refusal> {
     carry(tokio::io::stdin(), StandardOutput(tokio::io::stdout()), stream).await
 }
 
-/// Carries bytes both ways. A stream that breaks is not waited for, whatever the input does.
+/// Carries bytes both ways. A stream that breaks is not waited for, whatever the input does; one
+/// that broke at this end is broken off, so that the other end sees it.
 pub(crate) async fn carry(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
-    stream: Stream,
+    mut stream: Stream,
 ) -> Result<(), Refusal> {
-    let ending = stream.ending();
-    let mut carried = pin!(exchange(input, output, stream));
-    let broken = async {
-        match ending.wait().await {
-            Err(broken) => broken,
-            // It has ended well, or nobody but the stream itself can tell.
-            Ok(()) => pending().await,
+    let mut ended = pin!(stream.take_ending().wait());
+    let mut is_told = false;
+    let is_broken = AtomicBool::new(false);
+    let carried = {
+        let is_whole = || !is_broken.load(Ordering::Relaxed);
+        let mut carried = pin!(exchange(input, output, &mut stream, is_whole));
+        loop {
+            tokio::select! {
+                // A break is told before the end that it brings.
+                biased;
+                told = &mut ended, if !is_told => match told {
+                    // It has ended well, or nobody but the stream itself can tell.
+                    Ok(()) => is_told = true,
+                    Err(broken) => {
+                        is_broken.store(true, Ordering::Relaxed);
+                        // What came before is still handed on.
+                        let _ = tokio::time::timeout(REST, carried).await;
+                        break Err(broken);
+                    }
+                },
+                done = &mut carried => break done.map_err(Refusal::failed),
+            }
         }
     };
-    tokio::select! {
-        done = &mut carried => done.map_err(Refusal::failed)?,
-        broken = broken => {
-            // What came before is still handed on.
-            let _ = tokio::time::timeout(REST, carried).await;
-            return Err(broken);
-        }
+    if let Err(broken) = carried {
+        stream.break_off();
+        return Err(broken);
     }
-    ending.wait().await
+    if is_told { Ok(()) } else { ended.await }
+}
+
+/// Carries bytes between a local connection and a stream. Where it breaks, the local connection is
+/// reset, so that whoever is there sees it too.
+pub(crate) async fn carry_local(mut local: TcpStream, stream: Stream) -> Result<(), Refusal> {
+    let (input, output) = local.split();
+    let carried = carry(input, output, stream).await;
+    if carried.is_err() {
+        // Where that is refused it just closes.
+        let _ = local.set_zero_linger();
+    }
+    carried
 }
 
 /// Standard output, whose end others see as soon as it is shut down, although the program runs on.
@@ -217,8 +241,7 @@ async fn pass_on(desk: &Desk, order: &ConnectOrder, telling: Telling, caller: Tc
     };
     let _ = telling.route(&route);
     let _ = caller.set_nodelay(true);
-    let (input, output) = caller.into_split();
-    if let Err(error) = carry(input, output, stream).await
+    if let Err(error) = carry_local(caller, stream).await
         && !telling.is_quiet
     {
         eprintln!("simopen: a connection to {} broke: {error}", route.peer);

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
 
 /// Copies both ways until both directions have ended. The end of one is passed on and leaves the
-/// other.
+/// other; that of what comes from the stream only where `is_whole` says then that this was all.
 ///
 /// # Errors
 ///
@@ -14,6 +14,7 @@ pub(crate) async fn exchange(
     mut input: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,
     stream: impl AsyncRead + AsyncWrite,
+    is_whole: impl Fn() -> bool,
 ) -> io::Result<()> {
     let (mut from_stream, mut to_stream) = split(stream);
     let up = async {
@@ -22,6 +23,10 @@ pub(crate) async fn exchange(
     };
     let down = async {
         copy(&mut from_stream, &mut output).await?;
+        if !is_whole() {
+            output.flush().await?;
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         output.shutdown().await
     };
     tokio::try_join!(up, down).map(drop)
@@ -38,7 +43,7 @@ mod tests {
         let (stream, mut far) = duplex(64);
         let (mut typed, input) = duplex(64);
         let (output, mut shown) = duplex(64);
-        let copying = tokio::spawn(exchange(input, output, stream));
+        let copying = tokio::spawn(exchange(input, output, stream, || true));
         typed.write_all(b"question").await.unwrap();
         drop(typed);
         let mut heard = String::new();

@@ -10,7 +10,7 @@ use simopen_peer::manager::{Desk, DeviceConfig, Doorway, Stream};
 use simopen_protocol::control::Reachable;
 use tokio::net::TcpStream;
 
-use crate::connect::{carry, carry_standard};
+use crate::connect::{carry_local, carry_standard};
 use crate::device_session::{joined, refuse, run_until_interrupted};
 use crate::peer_arguments::ListenArguments;
 use crate::{FAILED, surroundings};
@@ -90,8 +90,7 @@ pub(crate) async fn forward(incoming: Incoming, stream: Stream, to: SocketAddr, 
         let local = TcpStream::connect(to).await.map_err(Refusal::failed)?;
         // Interactive sessions want each key at once; an error only costs latency.
         let _ = local.set_nodelay(true);
-        let (input, output) = local.into_split();
-        carry(input, output, stream).await
+        carry_local(local, stream).await
     };
     if let Err(error) = outcome.await {
         let peer = &incoming.peer;

@@ -9,6 +9,7 @@ mod client;
 mod deed;
 mod desk;
 mod device;
+mod ending;
 mod journal;
 mod name;
 mod refusal;
@@ -16,6 +17,7 @@ mod roster;
 mod server;
 mod services;
 mod site;
+mod stream_end;
 pub mod words;
 
 use std::io;
@@ -23,8 +25,9 @@ use std::io;
 use thiserror::Error;
 
 pub use self::client::{Client, Listening};
-pub use self::desk::{Desk, Doorway, Ending, Stream};
+pub use self::desk::{Desk, Doorway, Stream};
 pub use self::device::{Device, DeviceConfig};
+pub use self::ending::Ending;
 pub use self::name::{NameError, NoteTo, PeerName, TeamPath};
 pub use self::roster::Roster;
 pub use self::server::Manager;

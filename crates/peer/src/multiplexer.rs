@@ -151,8 +151,20 @@ impl Multiplexer {
         Ok(length)
     }
 
+    /// Whether the other side has said that the channel broke.
+    pub(crate) fn is_broken(&self, channel: ChannelNumber) -> bool {
+        self.channels.get(&channel).is_some_and(ChannelState::is_broken)
+    }
+
+    /// The channel broke on this side. The other side learns it when this one is abandoned.
+    pub(crate) fn break_off(&mut self, channel: ChannelNumber) {
+        if let Some(state) = self.channels.get_mut(&channel) {
+            state.break_off();
+        }
+    }
+
     /// Nobody uses this side of the channel any more. What was written is still sent; what comes is
-    /// thrown away.
+    /// thrown away. Where it was not finished, the other side learns that it broke.
     pub(crate) fn abandon(&mut self, channel: ChannelNumber) {
         if self.offered.contains_key(&channel) {
             return self.refuse(channel, "refused");

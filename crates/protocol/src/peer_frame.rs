@@ -65,6 +65,8 @@ impl Flags {
     pub const CLOSE: Self = Self(0x4);
     /// The sender sends no more and takes no more: the channel is over.
     pub const ABORT: Self = Self(Self::SUSPEND.0 | Self::CLOSE.0);
+    /// An abort, and what came before is not all that there was.
+    pub const BREAK: Self = Self(Self::ABORT.0 | 0x8);
 
     /// Whether all bits of `other` are set.
     #[must_use]

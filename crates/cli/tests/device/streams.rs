@@ -290,6 +290,116 @@ fn a_connection_that_breaks_is_no_success() {
     manager.terminate().worked();
 }
 
+/// A server that says a few words and resets the connection when it hears some.
+fn resetting() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            stream.write_all(b"partial").unwrap();
+            // What is left unread when a socket is closed resets the connection.
+            let _ = stream.peek(&mut [0; 1]);
+        }
+    });
+    address
+}
+
+fn a_break_at_the_far_end_is_no_success(managers: Managers) {
+    let (_broker, alice, bob) = pair();
+    let to = resetting().to_string();
+    let managed = match managers {
+        Managers::None => Vec::new(),
+        Managers::Both => vec![alice.manage(1), bob.manage(1)],
+    };
+    let mut listener = listening(&bob, &["--service", "rst", "--to", &to]);
+    let mut connected = alice.start(&["connect", "bob", "--service", "rst"]);
+    assert_eq!(connected.read_some(), b"partial");
+    connected.say_some(b"x");
+    let broken = connected.end_by_itself();
+    assert_eq!(broken.code, 1, "{}", broken.err);
+    assert!(broken.err.contains("broke"), "{}", broken.err);
+    listener.wait_for_line("broke");
+    for manager in managed {
+        manager.terminate().worked();
+    }
+}
+
+#[test]
+fn a_break_at_the_far_end_is_no_success_between_two_that_log_in_for_themselves() {
+    a_break_at_the_far_end_is_no_success(Managers::None);
+}
+
+#[test]
+fn a_break_at_the_far_end_is_no_success_between_two_managers() {
+    a_break_at_the_far_end_is_no_success(Managers::Both);
+}
+
+#[test]
+fn an_offer_of_a_port_where_nobody_listens_is_no_success() {
+    let (_broker, alice, bob) = pair();
+    // A port that nobody listens at for as long as this is kept.
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let offer = format!("dead={}", closed.local_addr().unwrap());
+    drop(closed);
+    let mut manager = bob.start(&["peer", "--offer", &offer]);
+    manager.wait_for_output("logged in");
+    let connected = alice.run(&["connect", "bob", "--service", "dead"]);
+    assert_eq!(connected.code, 1, "{}", connected.err);
+    assert!(connected.err.contains("broke"), "{}", connected.err);
+    manager.terminate().worked();
+}
+
+fn a_sender_that_is_killed_has_not_sent_everything(managers: Managers) {
+    let (_broker, alice, bob) = pair();
+    let managed = match managers {
+        Managers::None => Vec::new(),
+        Managers::Both => vec![alice.manage(1), bob.manage(1)],
+    };
+    let mut listener = listening(&bob, &[]);
+    // The listener's own direction has ended, so that only the sender's is left.
+    listener.say(b"");
+    let mut connected = alice.start(&["connect", "bob"]);
+    connected.wait_for_end_of_output();
+    connected.say_some(b"the first half");
+    assert_eq!(listener.read_some(), b"the first half");
+    drop(connected);
+    let listened = listener.end_by_itself();
+    assert_eq!(listened.code, 1, "{}", listened.err);
+    assert!(listened.err.contains("broke"), "{}", listened.err);
+    for manager in managed {
+        manager.terminate().worked();
+    }
+}
+
+#[test]
+fn a_sender_that_is_killed_has_not_sent_everything_where_it_logs_in_for_itself() {
+    a_sender_that_is_killed_has_not_sent_everything(Managers::None);
+}
+
+#[test]
+fn a_sender_that_is_killed_has_not_sent_everything_where_managers_run() {
+    a_sender_that_is_killed_has_not_sent_everything(Managers::Both);
+}
+
+#[test]
+fn a_caller_of_a_local_port_sees_its_connection_reset_where_the_stream_broke() {
+    let (_broker, alice, bob) = pair();
+    let to = resetting().to_string();
+    let _managers = [alice.manage(1), bob.manage(1)];
+    let _listener = listening(&bob, &["--to", &to]);
+    let mut connecting = alice.start(&["connect", "bob", "--listen", "127.0.0.1:0"]);
+    let line = connecting.wait_for_line("whoever connects to");
+    let local: SocketAddr =
+        line.split(' ').find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    let mut caller = TcpStream::connect(local).unwrap();
+    let mut heard = [0; 7];
+    caller.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"partial");
+    caller.write_all(b"x").unwrap();
+    let end = caller.read(&mut heard).unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
 #[test]
 fn a_connection_to_somebody_who_is_revoked_ends_and_is_no_success() {
     let (broker, alice, bob) = pair();

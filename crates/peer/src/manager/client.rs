@@ -4,8 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
 
 use super::ManagerError;
+use super::ending::Ending;
 use super::words::{self, Answer, ConnectOrder, Deed, Incoming, Order, Refusal, Route, Status};
 
 /// The manager of this device, as a command reaches it.
@@ -19,6 +21,13 @@ pub struct Client {
 pub struct Listening {
     client: Client,
     stream: UnixStream,
+}
+
+/// By which the manager hears how this side of a stream ends. Where it is dropped before a word,
+/// the stream broke.
+#[derive(Debug)]
+pub(super) struct Word {
+    stream: OwnedWriteHalf,
 }
 
 impl Client {
@@ -75,14 +84,16 @@ impl Client {
         if let Answer::Done { note } = answer { Ok(note) } else { Err(unexpected(answer)) }
     }
 
-    /// Whether the stream of this number came to its end in good order, once it has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] with what broke it.
-    pub async fn ended(&self, connection: u64) -> Result<(), Refusal> {
-        let answer = self.ask(&Order::Ended { connection }).await?.0;
-        if let Answer::Done { .. } = answer { Ok(()) } else { Err(unexpected(answer)) }
+    /// Watches over the end of the stream of this number, from before the first byte on.
+    pub(super) async fn watch(&self, connection: u64) -> Result<(Word, Ending), Refusal> {
+        let watched = async {
+            let stream = UnixStream::connect(&self.socket).await;
+            let mut stream = stream.map_err(ManagerError::Socket)?;
+            words::say(&mut stream, &Order::Watch { connection }).await?;
+            Ok::<_, ManagerError>(stream.into_split())
+        };
+        let (told, word) = watched.await.map_err(Refusal::failed)?;
+        Ok((Word { stream: word }, Ending::at_manager(told)))
     }
 
     /// Offers a service.
@@ -107,6 +118,16 @@ impl Client {
             Ok::<_, ManagerError>((answer.ok_or_else(gone)?, stream))
         };
         asked.await.map_err(Refusal::failed)
+    }
+}
+
+impl Word {
+    /// Says how it ends.
+    pub(super) fn say(&self, end: &Order) -> io::Result<()> {
+        let bytes = words::in_bytes(end).map_err(io::Error::other)?;
+        // Two short words always have room.
+        let said = self.stream.try_write(&bytes)?;
+        if said == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 }
 
@@ -140,7 +161,7 @@ impl Listening {
     }
 }
 
-fn unexpected(answer: Answer) -> Refusal {
+pub(super) fn unexpected(answer: Answer) -> Refusal {
     match answer {
         Answer::Refused(refusal) => refusal,
         Answer::Status(_)

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use super::client::{Client, Listening};
+use super::client::{Client, Listening, Word};
 use super::device::{Device, DeviceConfig};
+use super::ending::Ending;
 use super::services::Listener;
-use super::words::{ConnectOrder, Deed, Incoming, Refusal, Route, Status};
+use super::words::{ConnectOrder, Deed, Incoming, Order, Refusal, Route, Status};
 use crate::home::{Home, Membership};
 use crate::peer_link::Channel;
 
@@ -31,13 +32,13 @@ pub enum Desk {
 #[derive(Debug)]
 pub struct Stream {
     carriage: Carriage,
-    /// Who can say how it ended, where its end does not tell.
-    witness: Option<(Client, u64)>,
+    ending: Option<Ending>,
 }
 
 #[derive(Debug)]
 enum Carriage {
-    Socket(UnixStream),
+    /// A socket's end does not tell whether that was all; it is told apart from it.
+    Socket(UnixStream, Word),
     Channel(Channel),
 }
 
@@ -93,12 +94,12 @@ impl Desk {
         match self {
             Self::Manager(client) => {
                 let (route, socket) = client.connect(order).await?;
-                let witness = Some((client.clone(), route.connection));
-                Ok((route, Stream { carriage: Carriage::Socket(socket), witness }))
+                let watched = client.watch(route.connection).await?;
+                Ok((route, Stream::watched(socket, watched)))
             }
             Self::Own(device) => {
                 let (route, channel) = device.connect(order).await?;
-                Ok((route, Stream { carriage: Carriage::Channel(channel), witness: None }))
+                Ok((route, channel.into()))
             }
         }
     }
@@ -154,8 +155,8 @@ impl Doorway {
         match self {
             Self::Manager(listening) => {
                 let (incoming, socket) = listening.next().await?;
-                let witness = Some((listening.client().clone(), incoming.connection));
-                Ok((incoming, Stream { carriage: Carriage::Socket(socket), witness }))
+                let watched = listening.client().watch(incoming.connection).await?;
+                Ok((incoming, Stream::watched(socket, watched)))
             }
             Self::Own { listener, device } => {
                 let arrival = listener.next().await;
@@ -166,46 +167,37 @@ impl Doorway {
                     broker: arrival.broker,
                     technique: arrival.technique,
                 };
-                let channel = arrival.offered.accept();
-                let stream = Stream { carriage: Carriage::Channel(channel), witness: None };
-                Ok((incoming, stream))
+                Ok((incoming, arrival.offered.accept().into()))
             }
         }
     }
 }
 
 impl Stream {
-    /// Who can say how this stream ended.
-    #[must_use]
-    pub fn ending(&self) -> Ending {
-        Ending { witness: self.witness.clone() }
+    fn watched(socket: UnixStream, (word, ending): (Word, Ending)) -> Self {
+        Self { carriage: Carriage::Socket(socket, word), ending: Some(ending) }
     }
-}
 
-/// Tells how a stream ended.
-#[derive(Debug, Clone)]
-pub struct Ending {
-    witness: Option<(Client, u64)>,
-}
+    /// Who can say how this stream ended; only the first caller gets what the manager says.
+    #[must_use]
+    pub fn take_ending(&mut self) -> Ending {
+        self.ending.take().unwrap_or_else(Ending::by_itself)
+    }
 
-impl Ending {
-    /// Waits for the end of a stream that was copied without an error, and tells whether that was
-    /// all there was.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] with what broke it.
-    pub async fn wait(&self) -> Result<(), Refusal> {
-        match &self.witness {
-            Some((client, connection)) => client.ended(*connection).await,
-            None => Ok(()),
+    /// Ends both directions as broken, so that the other side sees it. Dropping does so too, where
+    /// this side's direction was not shut down.
+    pub fn break_off(self) {
+        match self.carriage {
+            // Where it cannot be said the manager is gone.
+            Carriage::Socket(_, word) => drop(word.say(&Order::Broken)),
+            Carriage::Channel(channel) => channel.break_off(),
         }
     }
 }
 
 impl From<Channel> for Stream {
     fn from(channel: Channel) -> Self {
-        Self { carriage: Carriage::Channel(channel), witness: None }
+        Self { carriage: Carriage::Channel(channel), ending: None }
     }
 }
 
@@ -216,7 +208,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.carriage {
-            Carriage::Socket(stream) => Pin::new(stream).poll_read(context, buffer),
+            Carriage::Socket(stream, _) => Pin::new(stream).poll_read(context, buffer),
             Carriage::Channel(channel) => Pin::new(channel).poll_read(context, buffer),
         }
     }
@@ -229,21 +221,25 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.carriage {
-            Carriage::Socket(stream) => Pin::new(stream).poll_write(context, bytes),
+            Carriage::Socket(stream, _) => Pin::new(stream).poll_write(context, bytes),
             Carriage::Channel(channel) => Pin::new(channel).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.carriage {
-            Carriage::Socket(stream) => Pin::new(stream).poll_flush(context),
+            Carriage::Socket(stream, _) => Pin::new(stream).poll_flush(context),
             Carriage::Channel(channel) => Pin::new(channel).poll_flush(context),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.carriage {
-            Carriage::Socket(stream) => Pin::new(stream).poll_shutdown(context),
+            Carriage::Socket(stream, word) => {
+                // Before the end itself: the manager asks for it then.
+                word.say(&Order::Finished)?;
+                Pin::new(stream).poll_shutdown(context)
+            }
             Carriage::Channel(channel) => Pin::new(channel).poll_shutdown(context),
         }
     }

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::ManagerError;
 use super::device::Device;
 use super::services::{Arrival, Listener};
+use super::stream_end::StreamEnd;
 use super::words::{self, Answer, Incoming, Order, Refusal};
 use crate::home::{Home, HomeError};
 use crate::peer_link::Channel;
@@ -38,14 +38,11 @@ pub struct Manager {
     _lock: File,
 }
 
-/// How a stream ended, once it has.
-type StreamEnd = Option<Result<(), String>>;
-
 #[derive(Debug, Clone)]
 struct Desk {
     device: Device,
     arrivals: Arc<Mutex<BTreeMap<u64, Arrival>>>,
-    streams: Arc<Mutex<BTreeMap<u64, watch::Receiver<StreamEnd>>>>,
+    streams: Arc<Mutex<BTreeMap<u64, StreamEnd>>>,
 }
 
 impl Manager {
@@ -154,9 +151,19 @@ impl Desk {
                     }
                 }
             }
-            Order::Ended { connection } => {
-                let answer = self.end_of(connection).await;
-                words::say(&mut stream, &answer).await
+            Order::Watch { connection } => {
+                let end = lock(&self.streams).get(&connection).cloned();
+                match end {
+                    Some(end) => end.watch(stream).await,
+                    None => {
+                        let refusal = Refusal::failed("there is no such stream");
+                        words::say(&mut stream, &Answer::Refused(refusal)).await
+                    }
+                }
+            }
+            Order::Finished | Order::Broken => {
+                let refusal = Refusal::not_tried("no stream is watched here");
+                words::say(&mut stream, &Answer::Refused(refusal)).await
             }
             Order::Do(deed) => {
                 let answer = match self.device.act(&deed).await {
@@ -213,34 +220,20 @@ impl Desk {
         &self,
         connection: u64,
         mut stream: UnixStream,
-        mut channel: Channel,
+        channel: Channel,
         answer: Answer,
     ) -> Result<(), ManagerError> {
-        let (ended, end) = watch::channel(None);
+        let end = StreamEnd::default();
         {
             let mut streams = lock(&self.streams);
-            streams.insert(connection, end);
+            streams.insert(connection, end.clone());
             while streams.len() > REMEMBERED {
                 streams.pop_first();
             }
         }
         words::say(&mut stream, &answer).await?;
-        let carried = copy_bidirectional(&mut stream, &mut channel).await;
-        ended.send_replace(Some(carried.map(drop).map_err(|error| error.to_string())));
+        end.carry(stream, channel).await;
         Ok(())
-    }
-
-    async fn end_of(&self, connection: u64) -> Answer {
-        let end = lock(&self.streams).get(&connection).cloned();
-        let Some(mut end) = end else {
-            return Answer::Refused(Refusal::failed("there is no such stream"));
-        };
-        let ended = end.wait_for(Option::is_some).await.map(|ended| ended.clone());
-        match ended {
-            Ok(Some(Ok(()))) => Answer::Done { note: None },
-            Ok(Some(Err(why))) => Answer::Refused(Refusal::failed(why)),
-            Ok(None) | Err(_) => Answer::Refused(Refusal::failed("the stream was given up")),
-        }
     }
 }
 

@@ -35,11 +35,16 @@ pub enum Order {
         connection: u64,
     },
     /// Whether a stream came to its end in good order: a socket's end does not tell. Answered when
-    /// it has ended.
-    Ended {
+    /// it has ended. The end of what this side sends has to be told here too from now on, by
+    /// [`Order::Finished`], before the stream's socket is shut down; else the stream broke.
+    Watch {
         /// Its number, from [`Route`] or [`Incoming`].
         connection: u64,
     },
+    /// Behind [`Order::Watch`]: all is sent, and what ends now ends in good order.
+    Finished,
+    /// Behind [`Order::Watch`]: the stream broke at this side.
+    Broken,
     /// Something that the broker keeps or passes on.
     Do(Deed),
 }
@@ -173,7 +178,7 @@ pub struct Tried {
 /// How a connection came about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// The stream's number, for [`Order::Ended`].
+    /// The stream's number, for [`Order::Watch`].
     pub connection: u64,
     /// To whom: user and device.
     pub peer: String,
@@ -197,7 +202,7 @@ pub struct Route {
 /// A connection that came to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
-    /// Its number, for [`Order::Take`] and [`Order::Ended`].
+    /// Its number, for [`Order::Take`] and [`Order::Watch`].
     pub connection: u64,
     /// From whom: user and device.
     pub peer: String,
@@ -352,11 +357,16 @@ pub async fn say<T: Serialize>(
     stream: &mut (impl AsyncWrite + Unpin),
     word: &T,
 ) -> Result<(), ManagerError> {
+    stream.write_all(&in_bytes(word)?).await.map_err(ManagerError::Socket)
+}
+
+/// One word as it goes over the socket.
+pub(super) fn in_bytes<T: Serialize>(word: &T) -> Result<Vec<u8>, ManagerError> {
     let json = serde_json::to_vec(word).map_err(|_| ManagerError::NotUnderstood)?;
     let length = u32::try_from(json.len()).map_err(|_| ManagerError::NotUnderstood)?;
     let mut bytes = length.to_be_bytes().to_vec();
     bytes.extend_from_slice(&json);
-    stream.write_all(&bytes).await.map_err(ManagerError::Socket)
+    Ok(bytes)
 }
 
 /// Hears one word, and reads not a byte beyond it: a stream may follow. `None` at the end.

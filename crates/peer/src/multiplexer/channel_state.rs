@@ -42,6 +42,7 @@ pub(super) struct ChannelState {
     /// What is to be said, and has not been.
     flow: Option<Flow>,
     user: User,
+    breach: Breach,
     has_turn: bool,
 }
 
@@ -59,6 +60,18 @@ pub(crate) enum ReadEnd {
     Empty,
     /// Nothing will come any more.
     Finished,
+    /// Nothing will come any more, and what came was not all.
+    Broken,
+}
+
+/// Whether a channel broke, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Breach {
+    None,
+    /// Here: the other side is told when everything is sent.
+    Here,
+    /// At the other side, which has said so.
+    There,
 }
 
 /// How far one direction is.
@@ -94,6 +107,7 @@ impl ChannelState {
             read_since: 0,
             flow: None,
             user: User::Present,
+            breach: Breach::None,
             has_turn: false,
         }
     }
@@ -129,6 +143,7 @@ impl ChannelState {
         if self.incoming.is_empty() {
             return Err(match self.theirs {
                 Direction::Open | Direction::Ending => ReadEnd::Empty,
+                Direction::Ended if self.is_broken() => ReadEnd::Broken,
                 Direction::Ended => ReadEnd::Finished,
             });
         }
@@ -161,11 +176,26 @@ impl ChannelState {
         self.theirs == Direction::Open && !self.has_suspended && self.incoming.len() > high
     }
 
-    /// Nobody reads or writes any more; says how much was unread.
+    /// Whether the other side has said that it broke.
+    pub(super) fn is_broken(&self) -> bool {
+        self.breach == Breach::There
+    }
+
+    /// It broke here.
+    pub(super) fn break_off(&mut self) {
+        if self.breach == Breach::None {
+            self.breach = Breach::Here;
+        }
+    }
+
+    /// Nobody reads or writes any more; says how much was unread. What was not finished broke.
     pub(super) fn abandon(&mut self) -> usize {
         let unread = self.incoming.len();
         self.incoming.clear();
         self.took(unread);
+        if self.own == Direction::Open {
+            self.break_off();
+        }
         self.finish();
         if self.user == User::Present {
             self.user = User::Gone;
@@ -190,6 +220,9 @@ impl ChannelState {
         }
         if flags.contains(Flags::CLOSE) {
             self.theirs = Direction::Ended;
+        }
+        if flags.contains(Flags::BREAK) {
+            self.breach = Breach::There;
         }
         if is_abort {
             // Nobody reads there: what waits is of no use.
@@ -249,7 +282,9 @@ impl ChannelState {
         if self.can_leave() {
             self.user = User::GoneKnown;
             // Whoever has ended its own direction already needs no such word.
-            if self.theirs != Direction::Ended || flags == Flags::CLOSE {
+            if self.breach == Breach::Here {
+                flags = Flags::BREAK;
+            } else if self.theirs != Direction::Ended || flags == Flags::CLOSE {
                 flags = Flags::ABORT;
             }
         }

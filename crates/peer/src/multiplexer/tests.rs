@@ -91,12 +91,32 @@ fn what_was_written_before_a_side_went_away_still_arrives_and_the_other_learns_i
     a.abandon(at_a);
     b.write(at_b, b"nobody hears this");
     exchange(&mut a, &mut b);
-    assert_eq!(read_all(&mut b, at_b), (b"last words".to_vec(), ReadEnd::Finished));
+    assert_eq!(read_all(&mut b, at_b), (b"last words".to_vec(), ReadEnd::Broken));
     assert_eq!(b.write(at_b, b"nor this"), None);
     b.abandon(at_b);
     exchange(&mut a, &mut b);
     assert!(a.channels.is_empty() && b.channels.is_empty());
     assert_eq!((a.unread, b.unread), (0, 0));
+}
+
+#[test]
+fn a_side_that_goes_away_once_it_has_finished_breaks_nothing_unless_it_says_so() {
+    for (breaks, end) in [(false, ReadEnd::Finished), (true, ReadEnd::Broken)] {
+        let (mut a, mut b, at_a, at_b) = connected();
+        a.write(at_a, b"all");
+        a.finish(at_a);
+        exchange(&mut a, &mut b);
+        if breaks {
+            a.break_off(at_a);
+        }
+        a.abandon(at_a);
+        exchange(&mut a, &mut b);
+        assert_eq!(read_all(&mut b, at_b), (b"all".to_vec(), end));
+        assert_eq!((b.write(at_b, b"x"), b.is_broken(at_b)), (None, breaks));
+        b.abandon(at_b);
+        exchange(&mut a, &mut b);
+        assert!(a.channels.is_empty() && b.channels.is_empty());
+    }
 }
 
 #[test]
@@ -298,6 +318,7 @@ struct Told {
     finished: bool,
     abandoned: bool,
     ended: bool,
+    broken: bool,
 }
 
 /// One side, and the frames that are on their way to it.
@@ -380,6 +401,7 @@ impl Side {
                 told.read += length;
             }
             Err(ReadEnd::Finished) => told.ended = true,
+            Err(ReadEnd::Broken) => (told.ended, told.broken) = (true, true),
             Err(ReadEnd::Empty) => {}
         }
     }
@@ -423,6 +445,7 @@ proptest! {
                     let all = told.read == pair.written || (pair.abandoned && told.read <= pair.written);
                     prop_assert!(all, "{channel:?} has read {} of {}", told.read, pair.written);
                     prop_assert_eq!(told.ended, pair.finished || pair.abandoned || told.ended);
+                    prop_assert_eq!(told.broken, pair.abandoned && !pair.finished);
                 }
             }
         }

@@ -43,7 +43,9 @@ impl Offered {
 }
 
 /// A stream of bytes in each direction, on a link. Shutting it down ends this side's direction and
-/// leaves the other; dropping it ends both, once what was written has been sent.
+/// leaves the other. Dropping it ends both, once what was written has been sent; where it was not
+/// shut down, the other side reads an error behind that, of the kind
+/// [`io::ErrorKind::ConnectionReset`], for then nobody has said that it was all.
 #[derive(Debug)]
 pub struct Channel {
     shared: Arc<Shared>,
@@ -53,6 +55,11 @@ pub struct Channel {
 impl Channel {
     pub(super) const fn new(shared: Arc<Shared>, number: ChannelNumber) -> Self {
         Self { shared, number }
+    }
+
+    /// Ends both directions as broken, also where this side's was shut down already.
+    pub fn break_off(self) {
+        self.shared.break_off(self.number);
     }
 }
 

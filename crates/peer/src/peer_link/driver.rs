@@ -88,6 +88,10 @@ impl Shared {
         self.work.notify_one();
     }
 
+    pub(super) fn break_off(&self, channel: ChannelNumber) {
+        self.state().machine.break_off(channel);
+    }
+
     pub(super) fn abandon(&self, channel: ChannelNumber) {
         let mut state = self.state();
         state.machine.abandon(channel);
@@ -120,6 +124,7 @@ impl Shared {
                 Poll::Ready(Ok(length))
             }
             Err(ReadEnd::Finished) => Poll::Ready(Ok(0)),
+            Err(ReadEnd::Broken) => Poll::Ready(Err(broken_there())),
             Err(ReadEnd::Empty) if self.is_closed() => {
                 Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
             }
@@ -141,6 +146,7 @@ impl Shared {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         match state.machine.write(channel, bytes) {
+            None if state.machine.is_broken(channel) => Poll::Ready(Err(broken_there())),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Some(0) => {
                 state.writers.insert(channel, context.waker().clone());
@@ -160,6 +166,9 @@ impl Shared {
     ) -> Poll<io::Result<()>> {
         let mut state = self.state();
         state.machine.finish(channel);
+        if state.machine.is_broken(channel) {
+            return Poll::Ready(Err(broken_there()));
+        }
         if state.machine.is_finished(channel) {
             return Poll::Ready(Ok(()));
         }
@@ -261,6 +270,10 @@ impl State {
             let _ = answered.send(answer);
         }
     }
+}
+
+fn broken_there() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "it broke at the other side")
 }
 
 fn wake(waiting: &mut BTreeMap<ChannelNumber, Waker>, channel: ChannelNumber) {

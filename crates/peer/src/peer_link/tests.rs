@@ -96,7 +96,7 @@ async fn one_more_channel_than_a_link_takes_is_refused() {
 #[tokio::test]
 async fn a_channel_that_nobody_reads_stalls_no_other() {
     let (a, b) = linked();
-    let (mut ours, theirs) = channel(&a, &b).await;
+    let (mut ours, mut theirs) = channel(&a, &b).await;
     let filling = tokio::spawn(async move { ours.write_all(&vec![7; 8 << 20]).await });
     let (quick, echoing) = channel(&a, &b).await;
     let words = vec![1; 4 << 20];
@@ -115,6 +115,7 @@ async fn a_channel_that_nobody_reads_stalls_no_other() {
     timeout(PATIENCE, from.read_to_end(&mut heard)).await.unwrap().unwrap();
     assert!(heard == words);
     assert!(!filling.is_finished(), "nobody has read what it writes");
+    theirs.shutdown().await.unwrap();
     drop(theirs);
     let ended = timeout(PATIENCE, filling).await.unwrap().unwrap();
     assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
@@ -130,10 +131,37 @@ async fn each_direction_of_a_channel_ends_by_itself() {
     timeout(PATIENCE, theirs.read_to_end(&mut heard)).await.unwrap().unwrap();
     assert_eq!(heard, b"question");
     theirs.write_all(b"answer").await.unwrap();
+    theirs.shutdown().await.unwrap();
     drop(theirs);
     heard.clear();
     timeout(PATIENCE, ours.read_to_end(&mut heard)).await.unwrap().unwrap();
     assert_eq!(heard, b"answer");
+}
+
+#[tokio::test]
+async fn a_channel_that_is_dropped_unfinished_or_broken_off_ends_as_broken_behind_its_words() {
+    let (a, b) = linked();
+    for is_finished in [false, true] {
+        let (mut ours, mut theirs) = channel(&a, &b).await;
+        theirs.write_all(b"partial").await.unwrap();
+        if is_finished {
+            theirs.shutdown().await.unwrap();
+            theirs.break_off();
+        } else {
+            drop(theirs);
+        }
+        let told = async {
+            while ours.write_all(b"x").await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, told).await.unwrap();
+        let mut heard = Vec::new();
+        let read = timeout(PATIENCE, ours.read_to_end(&mut heard)).await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(heard, b"partial");
+        assert!(ours.shutdown().await.is_err());
+    }
 }
 
 #[tokio::test]
