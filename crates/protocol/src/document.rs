@@ -1,15 +1,20 @@
 //! The XML inside a frame, read strictly.
 //!
 //! One root and nothing after it; no document type, no processing instruction, no entity beyond
-//! the five of XML and character references. Depth and attribute counts are bounded while reading.
+//! the five of XML and character references, no character that XML 1.0 does not have. Depth and
+//! attribute counts are bounded while reading. What is written keeps to the same.
+
+mod text;
 
 use std::borrow::Cow;
 
-use quick_xml::escape::escape;
-use quick_xml::events::attributes::{Attribute as Written, Attributes};
+use quick_xml::events::attributes::Attributes;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use thiserror::Error;
+
+pub use self::text::is_character;
+use self::text::{Place, is_space, write_escaped};
 
 /// The deepest nesting of elements that is read.
 pub const MAX_DEPTH: usize = 16;
@@ -35,7 +40,8 @@ pub struct Element<'text> {
     pub attributes: Vec<(Cow<'text, str>, Cow<'text, str>)>,
     /// Child elements in order.
     pub children: Vec<Self>,
-    /// All character data directly inside the element, joined and trimmed.
+    /// All character data directly inside the element, joined and trimmed. What was written as a
+    /// character reference is not trimmed.
     pub text: Cow<'text, str>,
 }
 
@@ -100,7 +106,10 @@ impl<'text> Element<'text> {
         let text = core::str::from_utf8(bytes).map_err(|_| DocumentError::NotUtf8)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = Reader::from_str(text);
-        let mut open: Vec<Self> = Vec::new();
+        if !text.chars().all(is_character) {
+            return Err(DocumentError::NoCharacter);
+        }
+        let mut open: Vec<Open<'text>> = Vec::new();
         let mut root: Option<Self> = None;
         loop {
             match reader.read_event().map_err(|error| malformed(&error))? {
@@ -110,7 +119,8 @@ impl<'text> Element<'text> {
                         return Err(DocumentError::TooDeep);
                     }
                     let tag = tag_before(text, reader.buffer_position(), &start, ">")?;
-                    open.push(element_of(tag, start.name().as_ref().len())?);
+                    let element = element_of(tag, start.name().as_ref().len())?;
+                    open.push(Open { element, kept: 0 });
                 }
                 Event::Empty(start) => {
                     refuse_second_root(root.as_ref())?;
@@ -119,14 +129,14 @@ impl<'text> Element<'text> {
                     close(element, &mut open, &mut root);
                 }
                 Event::End(_) => {
-                    let mut element = open.pop().ok_or(DocumentError::Malformed)?;
-                    element.text = trimmed(element.text);
-                    close(element, &mut open, &mut root);
+                    let ended = open.pop().ok_or(DocumentError::Malformed)?;
+                    close(ended.trimmed(), &mut open, &mut root);
                 }
                 Event::Text(text) => character_data(text.xml10_content(), &mut open)?,
                 Event::CData(text) => character_data(text.xml10_content(), &mut open)?,
                 Event::GeneralRef(reference) => {
-                    character_data(resolve(&reference)?.to_string().into(), &mut open)?;
+                    let character = resolve(&reference)?;
+                    open.last_mut().ok_or(DocumentError::AfterRoot)?.keep(character);
                 }
                 Event::Comment(_) => {}
                 Event::Decl(_) if root.is_none() && open.is_empty() => {}
@@ -150,17 +160,18 @@ impl<'text> Element<'text> {
         into.push('<');
         into.push_str(&self.name);
         for (name, value) in &self.attributes {
-            let Written { value, .. } = Written::from((&**name, &**value));
-            for part in [" ", name, "=\"", &value, "\""] {
+            for part in [" ", name, "=\""] {
                 into.push_str(part);
             }
+            write_escaped(value, Place::Attribute, into);
+            into.push('"');
         }
         if self.children.is_empty() && self.text.is_empty() {
             into.push_str("/>");
             return;
         }
         into.push('>');
-        into.push_str(&escape(&*self.text));
+        write_escaped(&self.text, Place::Content, into);
         for child in &self.children {
             child.write(into);
         }
@@ -211,6 +222,9 @@ fn element_of(tag: &str, name_len: usize) -> Result<Element<'_>, DocumentError> 
         let value = attribute
             .normalized_value(XmlVersion::Explicit1_0)
             .map_err(|_| DocumentError::UnknownEntity)?;
+        if !value.chars().all(is_character) {
+            return Err(DocumentError::NoCharacter);
+        }
         element.push(name.into(), value);
     }
     Ok(element)
@@ -240,38 +254,71 @@ const fn is_of_name(letter: char) -> bool {
 
 fn close<'text>(
     element: Element<'text>,
-    open: &mut [Element<'text>],
+    open: &mut [Open<'text>],
     root: &mut Option<Element<'text>>,
 ) {
     match open.last_mut() {
-        Some(parent) => parent.children.push(element),
+        Some(parent) => parent.element.children.push(element),
         None => *root = Some(element),
     }
 }
 
 fn character_data<'text>(
     text: Cow<'text, str>,
-    open: &mut [Element<'text>],
+    open: &mut [Open<'text>],
 ) -> Result<(), DocumentError> {
     match open.last_mut() {
-        Some(element) if element.text.is_empty() => element.text = text,
-        Some(element) => element.text.to_mut().push_str(&text),
-        None if text.trim().is_empty() => {}
+        Some(open) => open.add(text),
+        None if text.chars().all(is_space) => {}
         None => return Err(DocumentError::AfterRoot),
     }
     Ok(())
 }
 
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+/// An element whose end has not come.
+struct Open<'text> {
+    element: Element<'text>,
+    /// Bytes of its text up to the last character reference, which are not trimmed.
+    kept: usize,
+}
+
+impl<'text> Open<'text> {
+    fn add(&mut self, text: Cow<'text, str>) {
+        let own = &mut self.element.text;
+        if !own.is_empty() {
+            own.to_mut().push_str(&text);
+            return;
+        }
+        *own = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_start_matches(is_space)),
+            Cow::Owned(text) => Cow::Owned(text.trim_start_matches(is_space).to_owned()),
+        };
+    }
+
+    fn keep(&mut self, character: char) {
+        let own = self.element.text.to_mut();
+        own.push(character);
+        self.kept = own.len();
+    }
+
+    fn trimmed(mut self) -> Element<'text> {
+        let own = &mut self.element.text;
+        let length = own.trim_end_matches(is_space).len().max(self.kept);
+        match own {
+            Cow::Borrowed(text) => *text = text.get(..length).unwrap_or(text),
+            Cow::Owned(text) => text.truncate(length),
+        }
+        self.element
     }
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Result<char, DocumentError> {
     if let Some(character) = reference.resolve_char_ref().map_err(|_| DocumentError::Malformed)? {
-        return Ok(character);
+        return if is_character(character) {
+            Ok(character)
+        } else {
+            Err(DocumentError::NoCharacter)
+        };
     }
     let name: Cow<'_, str> = reference.xml10_content();
     quick_xml::escape::resolve_xml_entity(&name)
@@ -286,6 +333,9 @@ pub enum DocumentError {
     /// The bytes are not UTF-8.
     #[error("the document is not UTF-8")]
     NotUtf8,
+    /// Something that XML 1.0 does not have as a character (§2.2), such as most control characters.
+    #[error("the document holds what XML does not have as a character")]
+    NoCharacter,
     /// There is no element.
     #[error("the document holds no element")]
     Empty,
@@ -340,6 +390,13 @@ mod tests {
             ("<?p?><a/>", DocumentError::ProcessingInstruction),
             ("<a>&bomb;</a>", DocumentError::UnknownEntity),
             ("<a x='&bomb;'/>", DocumentError::UnknownEntity),
+            ("<a>\0</a>", DocumentError::NoCharacter),
+            ("<a>\u{1b}[31m</a>", DocumentError::NoCharacter),
+            ("<a>\u{ffff}</a>", DocumentError::NoCharacter),
+            ("<a x='\u{1}'/>", DocumentError::NoCharacter),
+            ("<a>&#27;</a>", DocumentError::NoCharacter),
+            ("<a x='&#x1b;'/>", DocumentError::NoCharacter),
+            ("&#32;<a/>", DocumentError::AfterRoot),
             (deep.as_str(), DocumentError::TooDeep),
             (wide.as_str(), DocumentError::TooManyAttributes),
         ] {
@@ -351,8 +408,8 @@ mod tests {
     fn elements() -> impl Strategy<Value = Element<'static>> {
         let leaf = (
             "[a-zA-Z][a-z0-9]{0,6}",
-            prop::collection::btree_map("[a-z]{1,6}", "[ -~äß]{0,12}", 0..4),
-            "[!-~ä]{0,12}",
+            prop::collection::btree_map("[a-z]{1,6}", "[\t\n\r -~\u{85}äß]{0,12}", 0..4),
+            "[\t\n\r -~\u{85}\u{a0}ä]{0,12}",
         )
             .prop_map(|(name, attributes, text)| Element {
                 name: name.into(),
@@ -374,6 +431,22 @@ mod tests {
         fn what_is_written_is_read_back(element in elements()) {
             let bytes = element.to_bytes();
             prop_assert_eq!(Element::parse(&bytes), Ok(element));
+        }
+
+        #[test]
+        fn whatever_is_written_holds_only_what_xml_has_as_a_character(
+            text in "[\\x00-\\x20<&'\"\u{7f}-\u{9f}\u{fff0}-\u{ffff}ä\u{10ffff}]{0,24}",
+        ) {
+            let bytes = Element { text: text.as_str().into(), ..Element::new("a") }
+                .with("x", &text)
+                .to_bytes();
+            let written = core::str::from_utf8(&bytes).unwrap();
+            prop_assert!(written.chars().all(is_character), "{}", written);
+            let read = Element::parse(&bytes).unwrap();
+            let expected: String =
+                text.chars().map(|c| if is_character(c) { c } else { '\u{fffd}' }).collect();
+            prop_assert_eq!(&*read.text, &expected);
+            prop_assert_eq!(read.attribute("x"), Some(&*expected));
         }
 
         #[test]

@@ -74,6 +74,28 @@ fn a_note_to_a_team_goes_to_all_members_but_the_sender() {
 }
 
 #[test]
+fn a_note_with_control_characters_is_not_sent_and_one_with_tabs_and_lines_arrives_as_it_is() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    broker.add("bob", &["club"]);
+    let alice = Device::of(&broker, "alice", "laptop");
+    let bob = Device::of(&broker, "bob", "desk");
+    let refused = alice.run_with(&["note", "send", "bob"], b"a\0b\x1b[31m");
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("U+0000"), "{}", refused.err);
+    let refused = alice.run(&["note", "send", "bob", "hello", "-s", "\u{1b}[31mred"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("the subject holds") && refused.err.contains("U+001B"));
+
+    let text = "\tone\r\n\ttwo \"three\"";
+    alice.run_with(&["note", "send", "bob", "-s", "\ta\tb"], text.as_bytes()).worked();
+    let notes = bob.run(&["note", "list", "--json"]).worked().json();
+    let notes = notes["brokers"][0]["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!((&notes[0]["text"], &notes[0]["subject"]), (&text.into(), &"\ta\tb".into()));
+}
+
+#[test]
 fn a_note_that_is_too_long_is_not_sent() {
     let broker = Broker::start("home");
     broker.add("alice", &["club"]);

@@ -27,6 +27,8 @@ fn a_script_of_the_standard_library_joins_leaves_a_note_and_talks_through_the_re
     listener.wait_for_line("leads to");
     listener.say(b"hello, script");
 
+    // What it is told at its login holds a note with every letter that a document can hold.
+    bob.run(&["note", "send", "snake", "\t<tabs> & \"lines\"\r\n\u{9f}\u{fffd}"]).worked();
     let invitation = broker.invite("snake").reveal();
     let ran = client(&invitation, "bob", "hello from a script").worked();
     assert_eq!(ran.text(), "hello, script");

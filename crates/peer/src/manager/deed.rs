@@ -1,6 +1,7 @@
 //! What a deed means to a broker.
 
 use simopen_protocol::control::{Action, NoteSend, Recipient, ShareId, TeamId, TeamMember};
+use simopen_protocol::document::is_character;
 use simopen_protocol::identity::{BrokerName, CommunityName, NoteId, ShareName};
 
 use super::name::{NoteTo, PeerName, TeamPath};
@@ -33,6 +34,8 @@ impl Parsed {
                 Self::TeamRemove(team(path)?, user(name)?)
             }
             Deed::NoteSend { to, subject, text } => {
+                can_be_sent("the subject", subject)?;
+                can_be_sent("the note", text)?;
                 match to.parse().map_err(Refusal::not_tried)? {
                     NoteTo::Member(name) => Self::NoteToMember(name, subject.clone(), text.clone()),
                     NoteTo::Team(path) => Self::NoteToTeam(path, subject.clone(), text.clone()),
@@ -140,6 +143,17 @@ impl Parsed {
             }
         })
     }
+}
+
+/// Refuses what no document can hold.
+fn can_be_sent(what: &str, text: &str) -> Result<(), Refusal> {
+    let Some(letter) = text.chars().find(|letter| !is_character(*letter)) else {
+        return Ok(());
+    };
+    let number = u32::from(letter);
+    Err(Refusal::not_tried(format!(
+        "{what} holds the control character U+{number:04X}, which cannot be sent; take it out"
+    )))
 }
 
 /// The one team that is meant.

@@ -1,6 +1,7 @@
 //! Whatever takes bytes from a link, fed with these; shared with the fuzz target.
 
 use simopen_protocol::control::Message;
+use simopen_protocol::document::is_character;
 use simopen_protocol::frame::{BEFORE_LOGIN, Decoder};
 
 /// Takes the bytes as a stream of frames, cut in two, and reads each frame as a message. A message
@@ -19,6 +20,15 @@ pub(crate) fn exercise(bytes: &[u8]) {
 
 fn read_twice(body: &[u8]) {
     if let Ok(message) = Message::parse(body) {
-        assert_eq!(Message::parse(&message.to_bytes()).as_ref(), Ok(&message));
+        let written = message.to_bytes();
+        assert_eq!(Message::parse(&written).as_ref(), Ok(&message));
+        holds_only_characters(body);
+        holds_only_characters(&written);
     }
+}
+
+/// What is read or written, every reader of XML can read.
+fn holds_only_characters(document: &[u8]) {
+    let text = core::str::from_utf8(document).unwrap_or_default();
+    assert!(text.chars().all(is_character), "{text:?}");
 }
