@@ -48,7 +48,7 @@ macro_rules! name_identity {
 }
 
 name_identity! {
-    /// A user's name: 1 to 64 bytes of letters, digits, `-`, `_` and `.`.
+    /// A user's name: 1 to 64 bytes of letters, digits, `-`, `_` and `.`, but not `.` and `..`.
     UserId,
     /// What a user calls one of the own devices; the same letters.
     DeviceName,
@@ -64,7 +64,9 @@ name_identity! {
 
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !name.is_empty() && name.len() <= MAX_NAME_LEN && name.bytes().all(allowed)
+    // Names are names of files too, and these two are directories that exist.
+    let is_directory = matches!(name, "." | "..");
+    !name.is_empty() && name.len() <= MAX_NAME_LEN && name.bytes().all(allowed) && !is_directory
 }
 
 /// One logged-in device of a user. A user may be logged in from several at once.
@@ -101,5 +103,20 @@ number_identity!(PeerId, SessionId, NoteId);
 
 /// A text that is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a name is 1 to {MAX_NAME_LEN} letters, digits, '-', '_' or '.'")]
+#[error("a name is 1 to {MAX_NAME_LEN} letters, digits, '-', '_' or '.', and neither '.' nor '..'")]
 pub struct IdentityError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_its_letters_and_is_none_of_the_directories_that_each_directory_has() {
+        for name in ["a", "...", ".hidden", "a.b", "-", &"x".repeat(64)] {
+            assert!(BrokerName::new(name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(65)] {
+            assert_eq!(BrokerName::new(name), Err(IdentityError), "{name}");
+        }
+    }
+}

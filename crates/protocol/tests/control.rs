@@ -22,7 +22,8 @@ use simopen_protocol::token::Token;
 /// Any of the kinds of names.
 fn names<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T>
 {
-    "[a-zA-Z0-9._-]{1,64}".prop_map(|name| name.parse().expect("the pattern is a name's"))
+    "[a-zA-Z0-9._-]{0,63}[a-zA-Z0-9_-]"
+        .prop_map(|name| name.parse().expect("the pattern is a name's"))
 }
 
 fn devices() -> impl Strategy<Value = Option<DeviceName>> {
@@ -86,7 +87,8 @@ fn destinations() -> impl Strategy<Value = Destination> {
 }
 
 fn users() -> impl Strategy<Value = UserId> {
-    "[a-zA-Z0-9._-]{1,64}".prop_map(|name| UserId::new(&name).expect("the pattern is a name's"))
+    "[a-zA-Z0-9._-]{0,63}[a-zA-Z0-9_-]"
+        .prop_map(|name| UserId::new(&name).expect("the pattern is a name's"))
 }
 
 fn tokens() -> impl Strategy<Value = Token> {

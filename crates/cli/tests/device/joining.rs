@@ -125,6 +125,20 @@ fn a_broker_is_joined_once_unless_under_another_name_or_anew() {
 }
 
 #[test]
+fn a_name_that_no_directory_can_have_is_refused_and_the_line_stays_good() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    let device = Device::new();
+    let line = broker.invite("alice").reveal();
+    for option in ["--as", "--device"] {
+        let refused = device.run(&["join", &line, option, ".."]);
+        assert_eq!(refused.code, 2, "{}", refused.err);
+        assert!(refused.err.contains("neither '.' nor '..'"), "{}", refused.err);
+    }
+    device.run(&["join", &line, "--device", "laptop"]).worked();
+}
+
+#[test]
 fn a_device_that_has_joined_nothing_is_told_how() {
     let device = Device::new();
     for arguments in [&["status"][..], &["peer"], &["connect", "bob"], &["listen"], &["peers"]] {
