@@ -26,12 +26,21 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum What {
+    /// A device joined by an invitation.
+    Joined {
+        /// Whose it is.
+        user: UserId,
+        /// What it is called.
+        device: DeviceName,
+    },
     /// A device logged in.
     LoggedIn {
         /// Its number.
         peer: PeerId,
         /// Whose it is.
         user: UserId,
+        /// What it is called, where it joined.
+        device: Option<DeviceName>,
     },
     /// A login or a join was refused as a guess would be.
     EntryRefused {
@@ -54,6 +63,10 @@ pub enum What {
     LoggedOut {
         /// Its number.
         peer: PeerId,
+        /// Whose it was.
+        user: UserId,
+        /// What it is called, where it joined.
+        device: Option<DeviceName>,
     },
     /// A peer proved an endpoint.
     Proven {
@@ -68,6 +81,10 @@ pub enum What {
         session: SessionId,
         /// How.
         technique: Technique,
+        /// Who asked.
+        originator: PeerId,
+        /// Who is asked.
+        responder: PeerId,
     },
     /// The responder accepted.
     Accepted {
@@ -96,10 +113,17 @@ pub enum What {
         /// The rule.
         violation: Violation,
     },
+    /// Both sides have told how it went, and are connected.
+    Connected {
+        /// Which session.
+        session: SessionId,
+    },
     /// A session ended.
     Ended {
         /// Which session.
         session: SessionId,
+        /// Why the two are not connected; `None` where one of them said that they are.
+        cause: Option<Cause>,
     },
 }
 

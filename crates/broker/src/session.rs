@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use simopen_packet::{Syn, Timestamp};
+use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{Head, OutcomeState};
 use simopen_protocol::greeting::Greetings;
 use simopen_protocol::identity::PeerId;
@@ -142,6 +143,18 @@ impl Session {
             outcome == Some(OutcomeState::Confirmed)
         };
         confirmed(Party::Originator) || confirmed(Party::Responder)
+    }
+
+    /// Why the two are not connected: what a side told first, or why the session ended.
+    pub(crate) fn cause(&self, end: Cause) -> Option<Cause> {
+        let told = |party| match self.state(party)?.outcome? {
+            OutcomeState::Failed(cause) => Some(cause),
+            OutcomeState::Confirmed => None,
+        };
+        if self.is_confirmed() {
+            return None;
+        }
+        Some(told(Party::Originator).or_else(|| told(Party::Responder)).unwrap_or(end))
     }
 
     pub(crate) fn both_syns_known(&self) -> bool {

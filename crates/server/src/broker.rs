@@ -2,6 +2,7 @@
 
 mod actor;
 mod handle;
+mod journal;
 mod limits;
 mod link;
 mod opening;

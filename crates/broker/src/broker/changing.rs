@@ -12,6 +12,7 @@ use simopen_protocol::control::{Action, ErrorName, Head, Reply};
 use super::{Broker, refusal};
 use crate::admin::{AdminError, AdminId, AdminReply, AdminRequest};
 use crate::directory::Change;
+use crate::event::What;
 use crate::link::LinkId;
 use crate::persist::{Persist, PersistId};
 
@@ -224,9 +225,11 @@ impl Broker {
                 self.stats.revoked += 1;
                 self.directory.apply(change);
             }
-            Change::Device(_) => {
+            Change::Device(device) => {
                 self.stats.joined += 1;
                 self.directory.apply(change);
+                let (user, device) = (device.user.clone(), device.name.clone());
+                self.event(now, What::Joined { user, device });
             }
             Change::Team { team, .. } => {
                 self.directory.apply(change);

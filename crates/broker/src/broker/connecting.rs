@@ -79,7 +79,15 @@ impl Broker {
             departures: [None; 2],
         };
         self.open_session(id, session, now);
-        self.event(now, What::Asked { session: id, technique: connect.technique });
+        self.event(
+            now,
+            What::Asked {
+                session: id,
+                technique: connect.technique,
+                originator: peer,
+                responder: asked,
+            },
+        );
         if let Some(values) = values {
             self.stats.pairings += 1;
             self.orders.push_back(PairingOrder::Open(Proxy { session: id, values }));
@@ -223,6 +231,7 @@ impl Broker {
             peer.sessions.remove(&id);
         }
         self.forsake(id, &session, cause);
+        let told = What::Ended { session: id, cause: session.cause(cause) };
         let was_answered = session.owed.is_none();
         if let Some(head) = session.owed
             && let Some(link) = self.peers.get(&originator).map(|peer| peer.link)
@@ -234,6 +243,6 @@ impl Broker {
             let state = OutcomeState::Failed(cause);
             self.notify(originator, Notification::PeerOutcome(Outcome { session: id, state }));
         }
-        self.event(now, What::Ended { session: id });
+        self.event(now, told);
     }
 }

@@ -125,6 +125,7 @@ impl Broker {
         self.logins += 1;
         self.stats.logins += 1;
         let (online, listing) = self.first_presences(id, user);
+        let told = What::LoggedIn { peer: id, user: user.clone(), device: device.clone() };
         let peer = Peer {
             user: user.clone(),
             device,
@@ -143,7 +144,7 @@ impl Broker {
             proofs: [].into(),
         };
         self.announce(id, &peer, true);
-        self.event(now, What::LoggedIn { peer: id, user: user.clone() });
+        self.event(now, told);
         self.peers.insert(id, peer);
         self.online.entry(user.clone()).or_default().insert(id);
         if let Some(link) = self.links.get_mut(&link) {

@@ -102,6 +102,6 @@ impl Broker {
         }
         self.withdraw_all(id, &gone);
         self.announce(id, &gone, false);
-        self.event(now, What::LoggedOut { peer: id });
+        self.event(now, What::LoggedOut { peer: id, user: gone.user, device: gone.device });
     }
 }

@@ -204,7 +204,10 @@ impl Broker {
             }
         }
         if is_over {
-            self.stats.confirmed += u64::from(is_confirmed);
+            if is_confirmed {
+                self.stats.confirmed += 1;
+                self.event(now, What::Connected { session: outcome.session });
+            }
             self.end_session(outcome.session, Cause::Unspecified, now);
         }
         Ok(Reply::Done)

@@ -331,7 +331,13 @@ fn no_secret_is_logged_however_much_is() {
     let broker_data = broker.data.clone();
     broker.end();
     let log = fs::read_to_string(scratch.0.join("broker-log")).unwrap();
-    assert!(log.lines().any(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    let told: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for event in ["joined", "logged in", "logged out"] {
+        let fields = |line: &&Value| line["fields"]["message"] == event && line["level"] == "INFO";
+        let of: Vec<&Value> = told.iter().filter(fields).map(|line| &line["fields"]).collect();
+        assert_eq!(of.len(), 1, "{event}: {log}");
+        assert_eq!((&of[0]["user"], &of[0]["device"]), (&"owner".into(), &"laptop".into()));
+    }
     for secret in [first.secret, second.secret] {
         assert!(!log.contains(&secret.reveal()), "{log}");
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use simopen_broker::directory::{DeviceKind, RELAY};
 use simopen_broker::{
-    AdminError, AdminId, AdminReply, AdminRequest, Broker, Event, LinkId, PairingOrder,
-    PathEstimate, PersistId, Transmit, What,
+    AdminError, AdminId, AdminReply, AdminRequest, Broker, LinkId, PairingOrder, PathEstimate,
+    PersistId, Transmit,
 };
 use simopen_device::clock::Clock;
 use simopen_packet::{Syn, Timestamp};
@@ -15,8 +15,9 @@ use simopen_protocol::control::{ControlError, Message, Reply, Request, Response}
 use simopen_protocol::frame;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, interval, sleep_until};
-use tracing::{Instrument, debug, error, info, warn};
+use tracing::{Instrument, debug, error, info};
 
+use super::journal::Journal;
 use super::link::{Link, encode};
 use super::opening::Opened;
 use super::outbox::{Course, Outbox, Outgoing, Queued};
@@ -25,7 +26,6 @@ use super::sending::{ForgersDesk, Sending};
 use super::signing::{Named, Unsigned, wants_certificate};
 use super::{Figures, Observer, PairingAnswer, Pairings, Service};
 use crate::front;
-use crate::seldom::Seldom;
 use crate::store::Keeper;
 use crate::tls::Renewal;
 
@@ -99,8 +99,7 @@ pub(super) struct Desk {
     empty: Option<oneshot::Sender<()>>,
     /// The last notification and its frame: many links get the same one after another.
     last: Option<(Message, Arc<[u8]>)>,
-    /// Whoever asks for forgeries that are refused does not fill the log.
-    not_forged: Seldom,
+    journal: Journal,
 }
 
 impl Actor {
@@ -277,7 +276,7 @@ impl Actor {
             }
         }
         while let Some(event) = self.machine.poll_event() {
-            log(&event, &mut self.desk.not_forged);
+            self.desk.journal.tell(&event.what);
             if let Some(observer) = &mut self.observer {
                 observer(&event);
             }
@@ -402,21 +401,5 @@ async fn wait(deadline: Option<std::time::Instant>) {
     match deadline {
         Some(at) => sleep_until(Instant::from_std(at)).await,
         None => std::future::pending().await,
-    }
-}
-
-fn log(event: &Event, not_forged: &mut Seldom) {
-    if let What::Forged(consent) = &event.what {
-        info!(
-            session = %consent.session, source = %consent.source, destination = %consent.destination,
-            "forged a SYN-ACK"
-        );
-    } else if let What::Refused { session, violation, .. } = &event.what {
-        match not_forged.happened() {
-            Some(times) => warn!(%session, ?violation, times, "a forged packet was refused"),
-            None => debug!(%session, ?violation, "a forged packet was refused"),
-        }
-    } else {
-        debug!(what = ?event.what, "broker");
     }
 }
