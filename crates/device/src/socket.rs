@@ -248,6 +248,16 @@ pub fn keep_alive(socket: &impl AsFd, idle: Duration) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&questions.with_retries(QUESTIONS))
 }
 
+/// Sends what is written at once, however little it is (RFC 9293, 3.7.4 has what is switched off).
+/// What a listener accepts has it from the listener.
+///
+/// # Errors
+///
+/// Fails where the descriptor is no TCP socket.
+pub fn send_at_once(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_nodelay(true)
+}
+
 /// Breaks a connection that has something to send, and for so long nobody who acknowledges it or has
 /// room for it. Not for a connection whose other end may pause.
 ///
@@ -442,18 +452,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_accepted_is_asked_whether_it_is_there_as_the_listener_says() {
+    fn who_is_accepted_is_as_the_listener_says() {
         let minute = Duration::from_secs(60);
         for is_asked in [true, false] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             if is_asked {
                 keep_alive(&listener, minute).unwrap();
                 limit_unacknowledged(&listener, 2 * minute).unwrap();
+                send_at_once(&listener).unwrap();
             }
             let _dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (accepted, _) = listener.accept().unwrap();
             let accepted = SockRef::from(&accepted);
             assert_eq!(accepted.keepalive().unwrap(), is_asked);
+            assert_eq!(accepted.tcp_nodelay().unwrap(), is_asked);
             let limit = is_asked.then_some(2 * minute);
             assert_eq!(accepted.tcp_user_timeout().unwrap().filter(|it| !it.is_zero()), limit);
             if is_asked {

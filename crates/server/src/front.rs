@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use simopen_device::carried::Carried;
-use simopen_device::socket::{keep_alive, set_backlog};
+use simopen_device::socket::{keep_alive, send_at_once, set_backlog};
 use simopen_packet::Syn;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -240,8 +240,9 @@ impl Front {
         for listener in listeners {
             listener.set_nonblocking(true)?;
             set_backlog(&listener, BACKLOG)?;
-            // Whatever is accepted has it from the listener.
+            // What is accepted has both from here. Answers are small and wanted at once.
             keep_alive(&listener, IDLE)?;
+            send_at_once(&listener)?;
             locals.push(listener.local_addr()?);
             let listener = TcpListener::from_std(listener)?;
             acceptors.push(tokio::spawn(accept(listener, Arc::clone(&shared))));

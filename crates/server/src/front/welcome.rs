@@ -47,8 +47,6 @@ pub(super) async fn welcome(
     mut newcomer: Newcomer,
     shared: Arc<Shared>,
 ) {
-    // Answers are small and wanted at once; an error only costs latency.
-    let _ = stream.set_nodelay(true);
     let mut byte = [0];
     let peeked = tokio::select! {
         peeked = stream.peek(&mut byte) => peeked,
