@@ -69,11 +69,16 @@ async fn greet(link: &PeerLink, offered: Offered) -> std::io::Result<()> {
     let words = format!("hello {}, by {}", link.remote().user, link.technique());
     let mut channel = offered.accept();
     channel.write_all(words.as_bytes()).await?;
-    channel.shutdown().await
+    channel.shutdown().await?;
+    // A program that ended here would call `link.settle()` before; this one stays.
+    Ok(())
 }
 
 async fn ask(link: &PeerLink) -> Result<String, Box<dyn Error>> {
     let mut words = String::new();
-    link.open(SERVICE).await?.read_to_string(&mut words).await?;
+    let mut channel = link.open(SERVICE).await?;
+    // This side has nothing to say. The end of the answer tells that it is whole.
+    channel.shutdown().await?;
+    channel.read_to_string(&mut words).await?;
     Ok(words)
 }

@@ -68,6 +68,8 @@ pub(crate) enum Event {
     Writable(ChannelNumber),
     /// The other side sends an instant message.
     Instant(Vec<u8>),
+    /// The other side has answered what was no [`Multiplexer::open`].
+    Answered(TransactionId),
 }
 
 /// What an honest peer never does; the link is to be closed.
@@ -191,10 +193,11 @@ impl Multiplexer {
     }
 
     /// Asks the other side whether it is there.
-    pub(crate) fn ping(&mut self) {
+    pub(crate) fn ping(&mut self) -> TransactionId {
         let id = self.transaction();
         let request = Request { id, action: Action::Ping, unknown: Vec::new() };
         self.say(&Message::Request(request), Vec::new());
+        id
     }
 
     /// Takes a frame of the other side.
@@ -314,8 +317,11 @@ impl Multiplexer {
     }
 
     fn handle_response(&mut self, response: Response) {
-        let asked = response.head.id().and_then(|id| self.opening.remove(&id));
-        let Some(channel) = asked else {
+        let Some(id) = response.head.id() else {
+            return;
+        };
+        let Some(channel) = self.opening.remove(&id) else {
+            self.events.push_back(Event::Answered(id));
             return;
         };
         match response.result {

@@ -136,6 +136,18 @@ impl PeerLink {
         self.inbox.messages.lock().await.recv().await
     }
 
+    /// Waits until the other side has received everything that was written to channels which have
+    /// been shut down. A process that ends sooner may lose it: what comes for a socket that nobody
+    /// reads any more makes the kernel reset it, with all that it had not sent yet. That somebody
+    /// there has read it, only an answer on the channel can tell.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::LinkClosed`] where the link is gone.
+    pub async fn settle(&self) -> Result<(), OpenError> {
+        self.shared.settle()?.await.map_err(|_| OpenError::LinkClosed)
+    }
+
     /// Closes the link at once, with all its channels.
     pub fn close(&self) {
         self.shared.close();

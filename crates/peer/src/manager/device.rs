@@ -17,7 +17,7 @@ use super::journal::Journal;
 use super::name::PeerName;
 use super::roster::Roster;
 use super::services::{Listener, Services};
-use super::site::{NO_SERVICE, SETTLING, Site, peer_of};
+use super::site::{NO_SERVICE, Site, peer_of};
 use super::words::{BrokerStatus, ConnectOrder, Deed, Refusal, Route, Status, Tried};
 use crate::carriage::Carriage;
 use crate::error::ConnectError;
@@ -190,14 +190,11 @@ impl Device {
     }
 
     /// Waits until the other ends of all links have received what was written to channels that have
-    /// ended. A process that ends sooner may lose it: what comes for a socket that nobody reads any
-    /// more makes the kernel reset it, with all that it had not sent yet.
+    /// ended, as [`PeerLink::settle`] does for one.
     pub async fn settle(&self) {
         let sites = self.sites();
         for link in sites.iter().flat_map(|site| site.all_links()) {
-            // Frames keep their order, so that any answer to this one will do.
-            let answered = link.open(SETTLING);
-            let _ = tokio::time::timeout(SETTLING_TIME, answered).await;
+            let _ = tokio::time::timeout(SETTLING_TIME, link.settle()).await;
         }
     }
 

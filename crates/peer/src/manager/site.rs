@@ -34,9 +34,6 @@ const SHARES_FILE: &str = "shares.json";
 /// With this word a channel to a service that nobody offers is refused.
 pub(super) const NO_SERVICE: &str = "no-such-service";
 
-/// A service that nobody offers: whoever asks for it wants to know that all before has arrived.
-pub(super) const SETTLING: &str = "settling";
-
 /// This device at one broker. Clones are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Site {
@@ -490,10 +487,6 @@ impl Door {
 
     async fn hand_over(&self, link: &PeerLink, offered: crate::peer_link::Offered) {
         let (peer, service) = (peer_of(link), offered.service().to_owned());
-        if service == SETTLING {
-            offered.refuse(NO_SERVICE);
-            return;
-        }
         let arrival = Arrival {
             peer: peer.clone(),
             broker: self.broker.to_string(),

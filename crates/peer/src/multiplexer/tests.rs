@@ -29,7 +29,8 @@ fn offered(machine: &mut Multiplexer) -> ChannelNumber {
         | Event::Refused(..)
         | Event::Readable(_)
         | Event::Writable(_)
-        | Event::Instant(_) => None,
+        | Event::Instant(_)
+        | Event::Answered(_) => None,
     });
     found.expect("a channel is offered")
 }
@@ -342,7 +343,8 @@ impl Side {
                 Event::Refused(..)
                 | Event::Readable(_)
                 | Event::Writable(_)
-                | Event::Instant(_) => {}
+                | Event::Instant(_)
+                | Event::Answered(_) => {}
             }
         }
         other.extend(std::iter::from_fn(|| self.machine.poll_frame()));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use simopen_protocol::control::ErrorName;
+use simopen_protocol::control::{ErrorName, TransactionId};
 use simopen_protocol::peer_frame::{ChannelNumber, PeerDecoder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -42,6 +42,8 @@ struct State {
     readers: BTreeMap<ChannelNumber, Waker>,
     writers: BTreeMap<ChannelNumber, Waker>,
     opening: BTreeMap<ChannelNumber, oneshot::Sender<Result<(), ErrorName>>>,
+    /// Who waits until what was sent before has arrived.
+    settling: BTreeMap<TransactionId, oneshot::Sender<()>>,
     /// Both are gone once the link has closed.
     offered: Option<mpsc::UnboundedSender<Offered>>,
     heard: Option<mpsc::Sender<Vec<u8>>>,
@@ -57,6 +59,7 @@ impl Shared {
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
             opening: BTreeMap::new(),
+            settling: BTreeMap::new(),
             offered: Some(offered),
             heard: Some(heard),
         };
@@ -76,6 +79,19 @@ impl Shared {
         state.opening.insert(number, answered);
         self.work.notify_one();
         Ok((number, answer))
+    }
+
+    /// Asks the other side for an answer to everything before. Frames keep their order.
+    pub(super) fn settle(&self) -> Result<oneshot::Receiver<()>, OpenError> {
+        let mut state = self.state();
+        if self.is_closed() {
+            return Err(OpenError::LinkClosed);
+        }
+        let id = state.machine.ping();
+        let (answered, answer) = oneshot::channel();
+        state.settling.insert(id, answered);
+        self.work.notify_one();
+        Ok(answer)
     }
 
     pub(super) fn accept(&self, channel: ChannelNumber) {
@@ -185,8 +201,9 @@ impl Shared {
         self.closed.send_replace(true);
         state.offered = None;
         state.heard = None;
-        // Whoever opens learns it by its sender's end.
+        // Whoever waits learns it by its sender's end.
         state.opening.clear();
+        state.settling.clear();
         let wakers = std::mem::take(&mut state.readers).into_values();
         let wakers: Vec<Waker> =
             wakers.chain(std::mem::take(&mut state.writers).into_values()).collect();
@@ -252,6 +269,11 @@ impl State {
                 Event::Offered(channel, service) => offers.push((channel, service)),
                 Event::Readable(channel) => wake(&mut self.readers, channel),
                 Event::Writable(channel) => wake(&mut self.writers, channel),
+                Event::Answered(id) => {
+                    let waiting = self.settling.remove(&id);
+                    // Whoever asked may have gone away.
+                    let _ = waiting.map(|waiting| waiting.send(()));
+                }
                 Event::Instant(text) => {
                     if let Some(heard) = &self.heard
                         && heard.try_send(text).is_err()

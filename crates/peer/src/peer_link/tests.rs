@@ -195,6 +195,29 @@ async fn a_link_that_closes_ends_everything_on_it_on_both_sides() {
 }
 
 #[tokio::test]
+async fn what_was_written_has_arrived_when_a_link_has_settled() {
+    let (a, b) = linked();
+    let (mut ours, mut theirs) = channel(&a, &b).await;
+    let words = vec![7; 200 * 1024];
+    ours.write_all(&words).await.unwrap();
+    ours.shutdown().await.unwrap();
+    timeout(PATIENCE, a.settle()).await.unwrap().unwrap();
+    a.close();
+    timeout(PATIENCE, b.closed()).await.unwrap();
+    let mut heard = Vec::new();
+    timeout(PATIENCE, theirs.read_to_end(&mut heard)).await.unwrap().unwrap();
+    assert!(heard == words, "{} bytes have come", heard.len());
+    assert_eq!(a.settle().await, Err(OpenError::LinkClosed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_whose_other_side_hears_nothing_never_settles() {
+    let (a, _unheard) = duplex(1024);
+    let link = start(a, Role::Originator);
+    assert_eq!(link.settle().await, Err(OpenError::LinkClosed));
+}
+
+#[tokio::test]
 async fn instant_messages_arrive_in_order() {
     let (a, b) = linked();
     for text in ["one", "two"] {
