@@ -4,6 +4,7 @@ mod channel;
 mod driver;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::{DeviceName, PeerId, UserId};
@@ -14,6 +15,7 @@ use simopen_traversal::Role;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
 
 pub use self::channel::{Channel, Offered};
 use self::driver::{Shared, drive};
@@ -21,6 +23,9 @@ use crate::peer::Route;
 
 /// Instant messages that nobody has taken yet; beyond, new ones are thrown away.
 const MESSAGES: usize = 64;
+
+/// How long the other side's program may take to accept or refuse a channel.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +102,7 @@ impl PeerLink {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when the other side refuses, or the link is gone.
+    /// [`OpenError`] when the other side refuses, does not answer within 10 s, or the link is gone.
     pub async fn open(&self, service: &str) -> Result<Channel, OpenError> {
         let limit = MAX_SERVICE_LEN;
         if service.is_empty() || service.len() > limit {
@@ -106,10 +111,11 @@ impl PeerLink {
         let (number, answer) = self.shared.open(service)?;
         // Made before the answer is there, so that giving up gives the channel up.
         let channel = Channel::new(Arc::clone(&self.shared), number);
-        match answer.await {
-            Ok(Ok(())) => Ok(channel),
-            Ok(Err(name)) => Err(OpenError::Refused(name.0)),
-            Err(_) => Err(OpenError::LinkClosed),
+        match timeout(ANSWER, answer).await {
+            Ok(Ok(Ok(()))) => Ok(channel),
+            Ok(Ok(Err(name))) => Err(OpenError::Refused(name.0)),
+            Ok(Err(_)) => Err(OpenError::LinkClosed),
+            Err(_) => Err(OpenError::NoAnswer { within: ANSWER }),
         }
     }
 
@@ -172,6 +178,15 @@ pub enum OpenError {
     /// The other side refuses, with this word.
     #[error("the other side refuses: {0}")]
     Refused(String),
+    /// The other side is there, and nobody takes what is opened to it.
+    #[error(
+        "the other side has not answered within {} s: its program takes nothing on this link",
+        .within.as_secs()
+    )]
+    NoAnswer {
+        /// How long was waited.
+        within: Duration,
+    },
     /// The link is gone.
     #[error("the link to the other side is gone")]
     LinkClosed,

@@ -379,6 +379,7 @@ fn not_opened(error: &OpenError, peer: &str, service: &str) -> Refusal {
             Refusal::failed(format!("{peer} is there, but offers no service '{service}' now"))
         }
         OpenError::Refused(_)
+        | OpenError::NoAnswer { .. }
         | OpenError::LinkClosed
         | OpenError::TooMany
         | OpenError::Unread

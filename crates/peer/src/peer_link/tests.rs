@@ -1,10 +1,7 @@
 //! Two links over a pipe in memory.
 
-use std::time::Duration;
-
 use simopen_protocol::peer_frame::{ChannelHeader, ChannelNumber, Flags, PartA, PeerFrame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
-use tokio::time::timeout;
 
 use super::*;
 
@@ -162,6 +159,19 @@ async fn a_channel_that_is_dropped_unfinished_or_broken_off_ends_as_broken_behin
         assert_eq!(heard, b"partial");
         assert!(ours.shutdown().await.is_err());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_nobody_takes_ends_after_ten_seconds_and_leaves_nothing() {
+    let (a, b) = linked();
+    let since = tokio::time::Instant::now();
+    let error = a.open("x").await.unwrap_err();
+    assert_eq!(error, OpenError::NoAnswer { within: Duration::from_secs(10) });
+    assert_eq!(since.elapsed(), Duration::from_secs(10));
+    // Whoever takes it too late has a channel that is broken already, and the link goes on.
+    let mut late = b.accept().await.unwrap().accept();
+    assert!(late.read(&mut [0; 1]).await.is_err());
+    let (_ours, _theirs) = channel(&a, &b).await;
 }
 
 #[tokio::test]
