@@ -27,18 +27,20 @@ fn send(arguments: &NoteSendArguments) -> Result<ExitCode> {
     let text = match &arguments.text {
         Some(text) => text.clone(),
         None => {
-            let mut text = String::new();
+            let mut bytes = Vec::new();
             // One byte more than there may be, so that too much is seen.
             let limit = MAX_NOTE_BYTES as u64 + 1;
-            let read = std::io::stdin().take(limit).read_to_string(&mut text);
+            let read = std::io::stdin().take(limit).read_to_end(&mut bytes);
             read.context("reading the note from standard input")?;
+            // Before it is read as text: the limit may have split a letter.
+            check_length(bytes.len())?;
+            let mut text = String::from_utf8(bytes)
+                .context("the note on standard input is no text in UTF-8")?;
             text.truncate(text.trim_end().len());
             text
         }
     };
-    if text.len() > MAX_NOTE_BYTES {
-        bail!("the note is longer than {MAX_NOTE_BYTES} bytes; send it in parts");
-    }
+    check_length(text.len())?;
     if arguments.subject.len() > MAX_SUBJECT_BYTES {
         bail!("the subject is longer than {MAX_SUBJECT_BYTES} bytes");
     }
@@ -50,6 +52,13 @@ fn send(arguments: &NoteSendArguments) -> Result<ExitCode> {
     let says = format!("sent to {to}, and kept until it is deleted there");
     let deed = Deed::NoteSend { to, subject: arguments.subject.clone(), text };
     act(&arguments.desk, broker, vec![(deed, says)])
+}
+
+fn check_length(bytes: usize) -> Result<()> {
+    if bytes > MAX_NOTE_BYTES {
+        bail!("the note is longer than {MAX_NOTE_BYTES} bytes; send it in parts");
+    }
+    Ok(())
 }
 
 fn delete(arguments: &NoteDeleteArguments) -> Result<ExitCode> {
@@ -88,7 +97,9 @@ fn write_note(text: &mut String, broker: &str, note: &NoteStatus) {
         let _ = writeln!(text, "  subject: {}", printable(subject));
     }
     for line in body.lines() {
-        let _ = writeln!(text, "  {}", printable(line));
+        // A tab is no control character that harms.
+        let parts: Vec<String> = line.split('\t').map(printable).collect();
+        let _ = writeln!(text, "  {}", parts.join("\t"));
     }
     text.push('\n');
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use simopen_device::DeviceError;
 use simopen_protocol::address::HostPort;
-use simopen_protocol::cause::Cause;
 use simopen_protocol::control::ErrorName;
 use simopen_traversal::{Failure, Side};
 use thiserror::Error;
 
+use crate::broker_words::InWords;
 use crate::carriage::{CarriageError, ProxyWords};
 use crate::tls::CredentialsError;
 
@@ -40,7 +40,7 @@ pub enum LoginError {
         waited: Duration,
     },
     /// The broker refused.
-    #[error("the broker refused the login: {0}")]
+    #[error("the broker refused the login: {}", InWords(.0))]
     Refused(String),
     /// The link broke before the answer.
     #[error("the link to the broker broke before it answered")]
@@ -61,7 +61,7 @@ pub enum LoginError {
 #[non_exhaustive]
 pub enum RequestError {
     /// The broker refuses, with this word.
-    #[error("the broker refuses: {}", in_words_of_broker(.0))]
+    #[error("the broker refuses: {}", InWords(&.0.0))]
     Refused(ErrorName),
     /// The broker did not answer in time.
     #[error("the broker did not answer within {} s", .0.as_secs())]
@@ -69,14 +69,6 @@ pub enum RequestError {
     /// The control link is gone.
     #[error("the control link to the broker is gone")]
     LinkLost,
-}
-
-fn in_words_of_broker(name: &ErrorName) -> String {
-    let cause = name.cause();
-    if cause == Cause::Unspecified {
-        return name.0.clone();
-    }
-    format!("{} ({})", cause.sentence(), name.0)
 }
 
 /// What keeps a peer from connecting to another.

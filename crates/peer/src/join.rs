@@ -11,6 +11,7 @@ use simopen_protocol::invitation::Invitation;
 use simopen_traversal::signalling::FIRST;
 use thiserror::Error;
 
+use crate::broker_words::InWords;
 use crate::carriage::{Carriage, CarriageError};
 use crate::control_stream::dial;
 use crate::credentials::{Credentials, DeviceKey, KeyError};
@@ -126,7 +127,7 @@ pub enum JoinError {
         broker: HostPort,
     },
     /// The broker refuses, with this word.
-    #[error("the broker refuses: {0}; an invitation is good once, and until it expires")]
+    #[error("the broker refuses: {}", InWords(.0))]
     Refused(String),
     /// The broker's answer lacks something.
     #[error("the broker's answer lacks a certificate; it is not set up for devices to join")]

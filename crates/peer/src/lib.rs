@@ -39,6 +39,7 @@
 //! RFC 8446 (TLS 1.3), RFC 5280 (certificates), seed 001 ¶104-107, ¶144-163.
 #![forbid(unsafe_code)]
 
+mod broker_words;
 pub mod carriage;
 mod config;
 mod control_stream;

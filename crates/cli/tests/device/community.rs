@@ -151,6 +151,21 @@ fn a_revoked_user_is_logged_out_and_not_let_in_again() {
 }
 
 #[test]
+fn the_log_of_others_tells_which_device_was_revoked() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    broker.add("bob", &["club"]);
+    let alice = Device::of(&broker, "alice", "laptop");
+    let bob = Device::of(&broker, "bob", "desk");
+    let mut manager = alice.manage(1);
+    let (user, device) = ("bob".parse().unwrap(), "desk".parse().unwrap());
+    broker.admin(AdminRequest::RevokeDevice { user, device });
+    manager.wait_for_output("bob/desk was revoked");
+    assert_eq!(bob.run(&["status"]).code, 1);
+    manager.terminate().worked();
+}
+
+#[test]
 fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
     let [home, work] = ["home", "work"].map(Broker::start);
     for broker in [&home, &work] {

@@ -107,4 +107,39 @@ fn a_note_that_is_too_long_is_not_sent() {
     let refused = alice.run_with(&["note", "send", "bob"], &longer);
     assert_eq!(refused.code, 2, "{}", refused.err);
     assert!(refused.err.contains("16384"), "{}", refused.err);
+    // The limit splits a letter.
+    let letters = "ü".repeat(8200);
+    let refused = alice.run_with(&["note", "send", "bob"], letters.as_bytes());
+    assert!(refused.err.contains("16384"), "{}", refused.err);
+    let none = alice.run_with(&["note", "send", "bob"], b"\xff");
+    assert!(none.err.contains("UTF-8"), "{}", none.err);
+}
+
+#[test]
+fn what_a_broker_refuses_is_said_in_words_with_the_name_that_is_meant() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    let alice = Device::of(&broker, "alice", "laptop");
+    alice.run(&["team", "create", "crew"]).worked();
+    for (arguments, words) in [
+        (&["team", "add", "crew", "ghost"][..], "ghost: the broker refuses: no such user"),
+        (
+            &["team", "create", "crew"],
+            "the team crew: the broker refuses: the community has a team",
+        ),
+        (&["team", "remove", "crew", "alice"], "simopen team delete"),
+        (&["note", "send", "ghost", "x"], "ghost: the broker refuses: no such user"),
+    ] {
+        let refused = alice.run(arguments);
+        assert_eq!(refused.code, 1, "{}", refused.err);
+        assert!(refused.err.contains(words), "{}", refused.err);
+    }
+    let second = Device::new();
+    let line = broker.invite("alice").reveal();
+    let taken = second.run(&["join", &line, "--device", "laptop"]);
+    assert!(taken.err.contains("another name by --device"), "{}", taken.err);
+    second.run(&["join", &line, "--device", "phone"]).worked();
+    alice.run(&["note", "send", "alice", "one\ttwo"]).worked();
+    let shown = second.run(&["note", "list"]).worked();
+    assert!(shown.text().contains("one\ttwo"), "{}", shown.text());
 }

@@ -102,6 +102,20 @@ impl Parsed {
         }
     }
 
+    /// What a refusal is about, in words: a member that is named, or the object.
+    pub(super) fn about(&self) -> String {
+        match self {
+            Self::TeamAdd(_, name) | Self::TeamRemove(_, name) => name.to_string(),
+            Self::TeamCreate(_)
+            | Self::TeamDelete(_)
+            | Self::NoteToTeam(..)
+            | Self::NoteToMember(..)
+            | Self::NoteDelete(..)
+            | Self::ShareAdd(..)
+            | Self::ShareDrop(..) => self.object(),
+        }
+    }
+
     /// How it is written for this broker, on a command line.
     pub(super) fn at(&self, broker: &BrokerName) -> String {
         match self {

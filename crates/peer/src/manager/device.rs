@@ -142,6 +142,7 @@ impl Device {
         let object = Object { name: parsed.object(), at: &|broker| parsed.at(broker) };
         let site = self.choose(parsed.broker(), is_known, &object).await?;
         site.listed().await?;
+        let about = parsed.about();
         let action = parsed.action(&site.roster())?;
         if let Action::ShareDrop(share) = &action {
             site.keep_share(share, false).await.map_err(Refusal::failed)?;
@@ -149,7 +150,9 @@ impl Device {
                 return Ok(None);
             }
         }
-        let reply = site.request(action.clone()).await?;
+        let reply = site.request(action.clone()).await;
+        let reply = reply
+            .map_err(|refusal| Refusal { why: format!("{about}: {}", refusal.why), ..refusal })?;
         if let Action::ShareAdd(share) = &action {
             site.keep_share(share, true).await.map_err(Refusal::failed)?;
         }

@@ -373,8 +373,12 @@ impl Reader {
             Notification::DropNote(note) if self.seen.remove(note) => {
                 self.log_stay(Event::NoteDeleted { note: note.0 }).await;
             }
-            Notification::Revoked { user, .. } => {
-                self.log_stay(Event::Revoked { peer: user.to_string() }).await;
+            Notification::Revoked { user, device } => {
+                let peer = match device {
+                    Some(device) => format!("{user}/{device}"),
+                    None => user.to_string(),
+                };
+                self.log_stay(Event::Revoked { peer }).await;
             }
             Notification::Note(_)
             | Notification::DropNote(_)
