@@ -87,15 +87,12 @@ fn in_words(route: &Route) -> String {
         format!("directly by {technique}")
     };
     let standing = if route.reused { ", on the link that stood" } else { "" };
-    let tried = match route.tried.len() {
-        0 => String::new(),
-        1 => format!("; {} did not lead there", route.tried[0].technique),
-        _ => {
-            let names: Vec<&str> =
-                route.tried.iter().map(|tried| tried.technique.as_str()).collect();
-            format!("; {} did not lead there", names.join(", "))
-        }
+    let named = |was_tried: bool, says: &str| {
+        let meant = route.tried.iter().filter(|tried| tried.was_tried() == was_tried);
+        let names: Vec<&str> = meant.map(|tried| tried.technique.as_str()).collect();
+        if names.is_empty() { String::new() } else { format!("; {} {says}", names.join(", ")) }
     };
+    let tried = named(true, "did not lead there") + &named(false, "passed over");
     format!("connected to {peer} {way} after {milliseconds} ms{standing}{tried}")
 }
 

@@ -229,7 +229,8 @@ fn behind_boxes_that_drop_syns_a_broker_that_forges_connects_directly() {
 fn behind_the_same_boxes_a_broker_that_does_not_forge_leaves_the_relay() {
     let Some(said) = way_taken("relays", &behind_boxes("dropped"), "") else { return };
     assert!(said.contains("connected to bob/desk by relay"), "{said}");
-    assert!(said.contains("simultaneous-open, direct did not lead there"), "{said}");
+    assert!(said.contains("simultaneous-open did not lead there"), "{said}");
+    assert!(said.contains("direct passed over"), "{said}");
 }
 
 #[test]

@@ -149,6 +149,14 @@ async fn reach(
     Err(last)
 }
 
+/// Connects to a proxy, which is the user's own choice.
+async fn reach_proxy(proxy: &HostPort) -> Result<TcpStream, CarriageError> {
+    reach(proxy, |_| true).await.map_err(|error| {
+        let CarriageError::Unreachable { address, source } = error else { return error };
+        CarriageError::ProxyUnreachable { address, source }
+    })
+}
+
 /// The first address that may be dialled.
 async fn may_reach(
     to: &HostPort,

@@ -63,6 +63,7 @@ impl From<CarriageError> for Unmet {
             }
             CarriageError::Entropy(_) => Self::by(DialOutcome::LocalError),
             CarriageError::Unreachable { .. }
+            | CarriageError::ProxyUnreachable { .. }
             | CarriageError::NoAddress(_)
             | CarriageError::NoProxy
             | CarriageError::NotTaken

@@ -165,7 +165,8 @@ fn may_pass(error: &CarriageError) -> bool {
         CarriageError::Http(_)
         | CarriageError::Broken(_)
         | CarriageError::TimedOut(_)
-        | CarriageError::Unreachable { .. } => true,
+        | CarriageError::Unreachable { .. }
+        | CarriageError::ProxyUnreachable { .. } => true,
         CarriageError::ProxyRefused(words) => words.status >= 500,
         CarriageError::NoAddress(_)
         | CarriageError::NoProxy

@@ -9,14 +9,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 
 use super::exchange::{Body, nothing, refused};
-use super::{CarriageError, Carried, Proxy, reach};
+use super::{CarriageError, Carried, Proxy, reach_proxy};
 
 /// How long a proxy may take to reach the server.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection to the server, through the proxy.
 pub(super) async fn connect(proxy: &Proxy, to: &HostPort) -> Result<Carried, CarriageError> {
-    let stream = reach(&proxy.address, |_| true).await?;
+    let stream = reach_proxy(&proxy.address).await?;
     let asked = timeout(ANSWER_WITHIN, ask(stream, proxy, to)).await;
     asked.unwrap_or_else(|_| Err(CarriageError::TimedOut(proxy.address.clone())))
 }

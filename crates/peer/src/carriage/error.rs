@@ -10,7 +10,18 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CarriageError {
-    /// It, or the proxy, cannot be reached.
+    /// The proxy cannot be reached.
+    #[error(
+        "the HTTP proxy {address} cannot be reached: {source}; HTTPS_PROXY, --proxy or simopen.toml \
+         names it, and --proxy none goes straight"
+    )]
+    ProxyUnreachable {
+        /// Where it should listen.
+        address: HostPort,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It cannot be reached.
     #[error("{address} cannot be reached: {source}")]
     Unreachable {
         /// Who was dialled.

@@ -14,7 +14,7 @@ use simopen_protocol::address::HostPort;
 use simopen_protocol::carrier::ExchangePath;
 
 use super::error::{ProxyWords, page_text};
-use super::{CarriageError, Proxy, dial_endpoint, reach};
+use super::{CarriageError, Proxy, dial_endpoint, reach_proxy};
 
 /// The longest page of a proxy that is read.
 const PAGE: usize = 16 * 1024;
@@ -64,7 +64,7 @@ impl Origin {
     pub(super) async fn connect(&self) -> Result<SendRequest<Body>, CarriageError> {
         let stream = match &self.way {
             Way::Straight(endpoint) => dial_endpoint(*endpoint, &self.server).await?,
-            Way::Through(proxy) => reach(&proxy.address, |_| true).await?,
+            Way::Through(proxy) => reach_proxy(&proxy.address).await?,
         };
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);

@@ -89,7 +89,7 @@ fn percent_decoded(text: &str) -> Result<String, ProxyError> {
 /// A text that is no proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "expected http://USER:PASSWORD@HOST:PORT, with or without the login; https:// is not spoken to proxies"
+    "expected http://USER:PASSWORD@HOST:PORT, with or without the login; other proxies than those of HTTP, and proxies by TLS, are not spoken to"
 )]
 pub struct ProxyError;
 

@@ -335,6 +335,17 @@ async fn told(site: Arc<Site>) -> BrokerStatus {
     site.status().await
 }
 
+/// How the reason begins of what was passed over.
+const NOT_TRIED: &str = "not tried: ";
+
+impl Tried {
+    /// Whether it was tried at all, and not passed over.
+    #[must_use]
+    pub fn was_tried(&self) -> bool {
+        !self.why.starts_with(NOT_TRIED)
+    }
+}
+
 /// How a link came about.
 #[derive(Debug, Default)]
 struct Way {
@@ -350,7 +361,7 @@ impl Way {
             Step::Skipped(technique, why) => {
                 self.tried.push(Tried {
                     technique: technique.to_string(),
-                    why: format!("not tried: {why}"),
+                    why: format!("{NOT_TRIED}{why}"),
                     milliseconds: 0,
                 });
             }
