@@ -260,6 +260,30 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::ForgingOff,
+        Self::NotOnline,
+        Self::NoCommonCommunity,
+        Self::NotAccepted,
+        Self::SessionExpired,
+        Self::Withdrawn,
+        Self::DestinationNotProven,
+        Self::SourceNotProven,
+        Self::SameEndpoint,
+        Self::OwnAddress,
+        Self::Loopback,
+        Self::Multicast,
+        Self::LinkLocal,
+        Self::Private,
+        Self::LowPort,
+        Self::NotASyn,
+        Self::SynMismatch,
+        Self::ChangedSyn,
+        Self::NoObservation,
+        Self::TooManyRepeats,
+    ];
+
     /// The cause that both sides learn where no later packet of the session could be allowed
     /// either; `None` where the session goes on or ends by itself.
     pub(crate) const fn ends_session(self) -> Option<Cause> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use simopen_broker::consent::SESSION_LIFETIME;
-use simopen_broker::{LinkOrigin, Timer};
+use simopen_broker::{LinkOrigin, Timer, What};
 use simopen_protocol::cause::Cause;
 use simopen_protocol::control::{
     Accept, Action, Connect, ControlError, Head, Login, Message, Notification, OutcomeState,
@@ -228,6 +228,42 @@ fn an_outcome_reaches_the_other_side_once_and_two_end_the_session() {
     assert_eq!(desk.outcomes(alice.link), [OutcomeState::Confirmed]);
     let over = desk.outcome(&alice, session, OutcomeState::Confirmed);
     assert_eq!(word(over), "unknown-session");
+}
+
+#[test]
+fn what_becomes_of_a_session_is_told_with_its_number_and_its_cause() {
+    let mut desk = Desk::new();
+    let [alice, bob] = desk.alice_and_bob();
+    let (good, _) = desk.session([&alice, &bob], SIMULTANEOUS);
+    let (bad, _) = desk.session([&alice, &bob], SIMULTANEOUS);
+    for member in [&alice, &bob] {
+        desk.outcome(member, good, OutcomeState::Confirmed).unwrap();
+        desk.outcome(member, bad, OutcomeState::Failed(Cause::NoAnswer)).unwrap();
+    }
+    let of = |what: &What| {
+        if let What::Asked { session, .. }
+        | What::Connected { session }
+        | What::Ended { session, .. } = what
+        {
+            return Some(*session);
+        }
+        None
+    };
+    let told = |id| -> Vec<What> {
+        let events = desk.events.iter().map(|event| event.what.clone());
+        events.filter(|what| of(what) == Some(id)).collect()
+    };
+    let asked = |session| What::Asked {
+        session,
+        technique: SIMULTANEOUS,
+        originator: alice.peer,
+        responder: bob.peer,
+    };
+    let connected = What::Connected { session: good };
+    let ended = What::Ended { session: good, cause: None };
+    assert_eq!(told(good), [asked(good), connected, ended]);
+    let failed = What::Ended { session: bad, cause: Some(Cause::NoAnswer) };
+    assert_eq!(told(bad), [asked(bad), failed]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use simopen_broker::What;
 use simopen_protocol::cause::Cause;
 use simopen_protocol::identity::DeviceName;
+use tracing::field::{DisplayValue, display};
 use tracing::{debug, info, warn};
 
 use crate::seldom::Seldom;
@@ -17,16 +18,17 @@ pub(super) struct Journal {
 impl Journal {
     /// At info who comes and goes and what becomes of sessions; at debug the steps between.
     pub(super) fn tell(&mut self, what: &What) {
-        let name = |device: &Option<DeviceName>| device.as_ref().map(ToString::to_string);
         match what {
             What::Joined { user, device } => info!(%user, %device, "joined"),
             What::LoggedIn { peer, user, device } => {
-                info!(%peer, %user, device = name(device), "logged in");
+                info!(%peer, %user, device = named(device), "logged in");
             }
             What::LoggedOut { peer, user, device } => {
-                info!(%peer, %user, device = name(device), "logged out");
+                info!(%peer, %user, device = named(device), "logged out");
             }
-            What::Revoked { user, device } => info!(%user, device = name(device), "revoked"),
+            What::Revoked { user, device } => {
+                info!(%user, device = named(device), "revoked");
+            }
             What::Asked { session, technique, originator, responder } => {
                 info!(%session, %technique, %originator, %responder, "session asked for");
             }
@@ -57,4 +59,8 @@ impl Journal {
             other => debug!(what = ?other, "broker"),
         }
     }
+}
+
+fn named(device: &Option<DeviceName>) -> Option<DisplayValue<&DeviceName>> {
+    device.as_ref().map(display)
 }

@@ -30,6 +30,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::TooManyLinks,
+        Self::UnknownOpening,
+        Self::CertificateExpired,
+        Self::CertificateForeign,
+        Self::TlsFailed,
+        Self::FrameTooLong,
+        Self::Malformed,
+        Self::UnknownKey,
+        Self::ReaderTooSlow,
+        Self::StorageFailed,
+    ];
+
     /// The one word, as figures name it.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -1,11 +1,15 @@
 //! The broker's numbers.
 
+use std::collections::BTreeMap;
+
 use simopen_broker::consent::Violation;
 use simopen_broker::{Gauges, Stats};
+use simopen_protocol::cause::Cause;
 
 use super::Figure;
 use super::of_relay::of_front;
-use crate::broker::Figures;
+use crate::broker::{Figures, Refusal};
+use crate::forger;
 
 /// The names of a broker's figures.
 #[must_use]
@@ -14,31 +18,38 @@ pub fn of_broker(of: &Figures) -> Vec<Figure> {
     let mut figures = counters(stats);
     figures.extend(held(&of.gauges));
     figures.extend(of_front(&of.front));
-    figures.extend(of.refused.iter().map(|(reason, count)| {
+    // Those that were not counted yet too: what first appears with 1 has not grown.
+    figures.extend(Refusal::ALL.map(|reason| {
         let help = "Connections and frames refused before the broker heard of them";
-        Figure::counter("simopen_links_refused_total", help, *count)
+        Figure::counter("simopen_links_refused_total", help, counted(&of.refused, &reason))
             .labelled("reason", reason.word())
     }));
-    figures.extend(of.not_forged.iter().map(|(reason, count)| {
+    figures.extend(forger::Refusal::ALL.iter().map(|reason| {
         let help = "Proofs and packets that the forger refused";
-        Figure::counter("simopen_forger_refused_total", help, *count)
+        Figure::counter("simopen_forger_refused_total", help, counted(&of.not_forged, reason))
             .labelled("reason", reason.name())
     }));
-    let failed = stats.failed.iter().map(|(cause, count)| {
-        Figure::counter("simopen_sessions_failed_total", "Sessions that failed, by cause", *count)
+    let failed = Cause::ALL.iter().map(|cause| {
+        let (help, count) = ("Sessions that failed, by cause", counted(&stats.failed, cause));
+        Figure::counter("simopen_sessions_failed_total", help, count)
             .labelled("cause", cause.word())
     });
     let refused = stats.refused.iter().map(|(word, count)| {
         Figure::counter("simopen_refused_total", "Requests answered with an error", *count)
             .labelled("reason", word.clone())
     });
-    let forbidden = stats.violations.iter().map(|(violation, count)| {
+    let forbidden = Violation::ALL.iter().map(|violation| {
         let help = "Forged packets that a rule of consent forbade";
-        Figure::counter("simopen_forging_refused_total", help, *count)
+        let count = counted(&stats.violations, violation);
+        Figure::counter("simopen_forging_refused_total", help, count)
             .labelled("rule", rule(*violation))
     });
     figures.extend(failed.chain(refused).chain(forbidden));
     figures
+}
+
+fn counted<K: Ord>(counts: &BTreeMap<K, u64>, key: &K) -> u64 {
+    counts.get(key).copied().unwrap_or_default()
 }
 
 fn counters(stats: &Stats) -> Vec<Figure> {
@@ -106,7 +117,6 @@ fn rule(violation: Violation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Refusal;
 
     #[test]
     fn what_was_refused_is_told_apart_by_its_reason() {
@@ -124,5 +134,10 @@ mod tests {
         assert_eq!(value("simopen_refused_total", "unknown-user"), Some(3));
         assert_eq!(value("simopen_forging_refused_total", "not-a-syn"), Some(2));
         assert_eq!(value("simopen_links_refused_total", "tls-failed"), Some(1));
+        // What has not happened yet is there too.
+        assert_eq!(value("simopen_links_refused_total", "too-many-links"), Some(0));
+        assert_eq!(value("simopen_forging_refused_total", "low-port"), Some(0));
+        assert_eq!(value("simopen_forger_refused_total", "not-tcp"), Some(0));
+        assert_eq!(value("simopen_sessions_failed_total", "no-relay"), Some(0));
     }
 }
