@@ -11,6 +11,7 @@ use simopen_protocol::control::Reachable;
 use tokio::net::TcpStream;
 
 use crate::connect::{carry_local, carry_standard};
+use crate::device_log::printable;
 use crate::device_session::{joined, refuse, run_until_interrupted};
 use crate::peer_arguments::ListenArguments;
 use crate::{FAILED, surroundings};
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode> {
         let desk = Desk::open(&home, joined, &config).await?;
         let code = match desk.listen(&arguments.service).await {
             Ok(doorway) => {
+                tell_missing(doorway.missing(), arguments.json);
                 tell_ready(arguments);
                 serve(doorway, arguments).await
             }
@@ -34,6 +36,17 @@ pub(crate) fn run(arguments: &ListenArguments) -> Result<ExitCode> {
         desk.close().await;
         code
     })
+}
+
+/// Tells which brokers nobody can come by. That is told even where who comes is not.
+fn tell_missing(missing: &[Refusal], is_json: bool) {
+    for refusal in missing {
+        if is_json {
+            eprintln!("{}", json!({ "missing": refusal.why }));
+        } else {
+            eprintln!("simopen: {}; trying again and again", printable(&refusal.why));
+        }
+    }
 }
 
 fn tell_ready(arguments: &ListenArguments) {

@@ -213,6 +213,9 @@ fn a_name_is_at_no_broker_on_the_quiet_while_another_that_may_know_it_is_down() 
         assert!(unclear.err.contains("write bob@home"), "{}", unclear.err);
     }
     alice.run(&["note", "send", "bob@home", "hello"]).worked();
+    let mut listener = alice.start(&["listen"]);
+    listener.wait_for_line("not logged in at work");
+    listener.wait_for_line("leads to");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub enum Doorway {
         listener: Listener,
         /// The device.
         device: Device,
+        /// Why nobody can come by some brokers now.
+        missing: Vec<Refusal>,
     },
 }
 
@@ -116,18 +118,18 @@ impl Desk {
         }
     }
 
-    /// Offers a service, once the device is logged in.
+    /// Offers a service, once the device is logged in wherever it can be.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] where it is offered already, or the device cannot log in.
+    /// [`Refusal`] where it is offered already, or the device cannot log in anywhere.
     pub async fn listen(&self, service: &str) -> Result<Doorway, Refusal> {
         match self {
             Self::Manager(client) => client.listen(service).await.map(Doorway::Manager),
             Self::Own(device) => {
                 let listener = device.listen(service)?;
-                device.online().await?;
-                Ok(Doorway::Own { listener, device: device.clone() })
+                let missing = device.online().await?;
+                Ok(Doorway::Own { listener, device: device.clone(), missing })
             }
         }
     }
@@ -146,6 +148,15 @@ impl Desk {
 }
 
 impl Doorway {
+    /// Why nobody can come by some brokers now, where this process itself has logged in.
+    #[must_use]
+    pub fn missing(&self) -> &[Refusal] {
+        match self {
+            Self::Manager(_) => &[],
+            Self::Own { missing, .. } => missing,
+        }
+    }
+
     /// The next connection and its stream.
     ///
     /// # Errors
@@ -158,7 +169,7 @@ impl Doorway {
                 let watched = listening.client().watch(incoming.connection).await?;
                 Ok((incoming, Stream::watched(socket, watched)))
             }
-            Self::Own { listener, device } => {
+            Self::Own { listener, device, .. } => {
                 let arrival = listener.next().await;
                 let arrival = arrival.ok_or_else(|| Refusal::failed("the device has ended"))?;
                 let incoming = Incoming {

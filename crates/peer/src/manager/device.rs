@@ -180,16 +180,23 @@ impl Device {
         self.inner.services.listen(service)
     }
 
-    /// Waits until the device is logged in at each broker.
+    /// Waits until the device is logged in wherever it can be; gives what keeps it out elsewhere,
+    /// where it goes on trying.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] of the first where it cannot be.
-    pub async fn online(&self) -> Result<(), Refusal> {
-        for site in self.sites() {
-            site.online().await?;
+    /// [`Refusal`] where it can be logged in at no broker.
+    pub async fn online(&self) -> Result<Vec<Refusal>, Refusal> {
+        let mut missing = Vec::new();
+        let sites = self.sites();
+        for site in &sites {
+            missing.extend(site.online().await.err());
         }
-        Ok(())
+        if missing.len() < sites.len() {
+            return Ok(missing);
+        }
+        let reasons: Vec<String> = missing.into_iter().map(|refusal| refusal.why).collect();
+        Err(Refusal::failed(reasons.join("; ")))
     }
 
     /// Waits until the other ends of all links have received what was written to channels that have
