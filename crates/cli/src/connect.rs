@@ -77,6 +77,16 @@ impl Telling {
     }
 }
 
+impl Telling {
+    fn broken(self, article: &str, peer: &str, why: &Refusal) {
+        if self.is_json {
+            eprintln!("{}", serde_json::json!({ "peer": peer, "broke": why.why }));
+        } else {
+            eprintln!("simopen: {article} connection to {peer} broke: {why}");
+        }
+    }
+}
+
 fn in_words(route: &Route) -> String {
     let Route { peer, technique, milliseconds, .. } = route;
     let way = if technique == "relay" {
@@ -106,7 +116,7 @@ async fn connect(desk: &Desk, order: &ConnectOrder, telling: Telling) -> Result<
     match carry_standard(stream).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(why) => {
-            eprintln!("simopen: the connection to {} broke: {why}", route.peer);
+            telling.broken("the", &route.peer, &why);
             Ok(ExitCode::from(FAILED))
         }
     }
@@ -241,6 +251,6 @@ async fn pass_on(desk: &Desk, order: &ConnectOrder, telling: Telling, caller: Tc
     if let Err(error) = carry_local(caller, stream).await
         && !telling.is_quiet
     {
-        eprintln!("simopen: a connection to {} broke: {error}", route.peer);
+        telling.broken("a", &route.peer, &error);
     }
 }

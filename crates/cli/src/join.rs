@@ -9,15 +9,15 @@ use serde_json::json;
 use simopen_broker::directory::RELAY;
 use simopen_peer::home::{Event, Home, Membership};
 use simopen_peer::manager::Client;
+use simopen_peer::manager::words::Refusal;
 use simopen_peer::{DeviceKey, join};
 use simopen_protocol::identity::BrokerName;
 use simopen_protocol::invitation::Invitation;
 
-use crate::device_log::printable;
-use crate::device_session::run_until_interrupted;
+use crate::device_session::{refuse, run_until_interrupted};
 use crate::moment::in_utc;
 use crate::peer_arguments::JoinArguments;
-use crate::{FAILED, output, surroundings};
+use crate::{output, surroundings};
 
 /// How long a manager may take to look at what was joined.
 const MANAGER_TIME: Duration = Duration::from_secs(5);
@@ -38,8 +38,8 @@ pub(crate) fn run(arguments: &JoinArguments) -> Result<ExitCode> {
         let credentials = match join(&invitation, &device, &key, &carriage).await {
             Ok(credentials) => credentials,
             Err(error) => {
-                eprintln!("simopen: not joined: {}", printable(&error.to_string()));
-                return Ok(ExitCode::from(FAILED));
+                let refusal = Refusal::failed(format!("not joined: {error}"));
+                return refuse(arguments.desk.json, &refusal);
             }
         };
         if credentials.user.as_str() == RELAY {

@@ -79,7 +79,12 @@ async fn serve(mut doorway: Doorway, arguments: &ListenArguments) -> Result<Exit
             return Ok(match carry_standard(stream).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(why) => {
-                    eprintln!("simopen: the connection of {} broke: {why}", incoming.peer);
+                    let peer = &incoming.peer;
+                    if arguments.json {
+                        eprintln!("{}", json!({ "peer": peer, "broke": why.why }));
+                    } else {
+                        eprintln!("simopen: the connection of {peer} broke: {why}");
+                    }
                     ExitCode::from(FAILED)
                 }
             });

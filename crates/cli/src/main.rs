@@ -60,6 +60,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use serde_json::json;
+use simopen_peer::manager::words::RefusalKind;
 use simopen_server::forger;
 use tracing_subscriber::EnvFilter;
 
@@ -76,6 +78,7 @@ const COULD_NOT_TRY: u8 = 2;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     set_up_tracing(&arguments);
+    let is_json = matches!(&arguments.command, Command::Peer(command) if command.is_json());
     let outcome = match arguments.command {
         Command::Lab { command: LabCommand::Matrix(matrix) } => matrix::run(&matrix),
         Command::Lab { command: LabCommand::Bench(bench) } => bench::run(&bench),
@@ -95,7 +98,12 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions::run(shell),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("simopen: {}", complaint::complaint(&error));
+        let why = complaint::complaint(&error);
+        if is_json {
+            eprintln!("{}", json!({ "why": why, "kind": RefusalKind::NotTried }));
+        } else {
+            eprintln!("simopen: {why}");
+        }
         ExitCode::from(COULD_NOT_TRY)
     })
 }

@@ -57,6 +57,53 @@ pub(crate) enum PeerCommand {
     Log(LogArguments),
 }
 
+impl PeerCommand {
+    /// Whether it tells programs and not a person what came of it.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Join(arguments) => arguments.desk.json,
+            Self::Peer(arguments) => arguments.json,
+            Self::Connect(arguments) => arguments.json,
+            Self::Listen(arguments) => arguments.json,
+            Self::Status(arguments) => arguments.desk.json,
+            Self::Team { command } => command.desk().json,
+            Self::Note { command } => command.desk().json,
+            Self::Share { command } => command.desk().json,
+            Self::Peers(arguments) => arguments.json,
+            Self::Log(arguments) => arguments.json,
+        }
+    }
+}
+
+impl TeamCommand {
+    const fn desk(&self) -> &DeskArguments {
+        match self {
+            Self::Create(arguments) | Self::Delete(arguments) => &arguments.desk,
+            Self::Add(arguments) | Self::Remove(arguments) => &arguments.of.desk,
+            Self::List(desk) => desk,
+        }
+    }
+}
+
+impl NoteCommand {
+    const fn desk(&self) -> &DeskArguments {
+        match self {
+            Self::Send(arguments) => &arguments.desk,
+            Self::Delete(arguments) => &arguments.desk,
+            Self::List(desk) => desk,
+        }
+    }
+}
+
+impl ShareCommand {
+    const fn desk(&self) -> &DeskArguments {
+        match self {
+            Self::Add(arguments) | Self::Drop(arguments) => &arguments.desk,
+            Self::List(desk) => desk,
+        }
+    }
+}
+
 /// Where the device's state is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HomeArguments {
@@ -200,7 +247,7 @@ pub(crate) struct StatusArguments {
 /// What all commands take that ask or tell a broker something.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DeskArguments {
-    /// Print one JSON object.
+    /// Print one JSON object; of several users or notes one a line for each.
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use simopen_peer::home::{Event, Home, Membership, Pin, Verified};
 use simopen_peer::key_words::key_words;
 use simopen_peer::manager::PeerName;
+use simopen_peer::manager::words::Refusal;
 use simopen_protocol::control::PublicKey;
 use simopen_protocol::identity::DeviceName;
 
+use crate::device_session::refuse;
 use crate::peer_arguments::PeersArguments;
-use crate::{FAILED, output, surroundings};
+use crate::{output, surroundings};
 
 pub(crate) fn run(arguments: &PeersArguments) -> Result<ExitCode> {
     let home = surroundings::home(&arguments.home)?;
@@ -63,11 +65,9 @@ fn verify(home: &Home, name: &PeerName, is_json: bool) -> Result<ExitCode> {
 fn accept(home: &Home, name: &PeerName, is_json: bool) -> Result<ExitCode> {
     let (joined, pin) = find(home, name)?;
     let Some(key) = home.pins(&joined.name).accept(&pin.user, &pin.device)? else {
-        eprintln!(
-            "simopen: {}/{} has not come with another key; nothing is changed",
-            pin.user, pin.device
-        );
-        return Ok(ExitCode::from(FAILED));
+        let (user, device) = (&pin.user, &pin.device);
+        let why = format!("{user}/{device} has not come with another key; nothing is changed");
+        return refuse(is_json, &Refusal::failed(why));
     };
     let peer = format!("{}/{}", pin.user, pin.device);
     let words = key_words(key.fingerprint());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::Value;
 use simopen_protocol::token::Token;
 
 use crate::broker::{Broker, now};
@@ -148,6 +149,26 @@ fn a_device_that_has_joined_nothing_is_told_how() {
     }
     device.run(&["log"]).worked();
     assert!(!device.home().exists(), "asking makes nothing");
+}
+
+#[test]
+fn programs_are_told_what_went_wrong_as_json() {
+    let broker = Broker::start("home");
+    broker.add("alice", &["club"]);
+    let alice = Device::of(&broker, "alice", "laptop");
+    let second = Device::new();
+    let line = broker.invite("alice").reveal();
+    let taken = second.run(&["join", &line, "--device", "laptop", "--json"]);
+    let unknown = alice.run(&["note", "send", "bob@shop", "x", "--json"]);
+    let unmet = alice.run(&["peers", "--verify", "bob", "--json"]);
+    for (ran, code, kind) in
+        [(taken, 1, "failed"), (unknown, 2, "not-tried"), (unmet, 2, "not-tried")]
+    {
+        assert_eq!(ran.code, code, "{}", ran.err);
+        let said: Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!(said["kind"], kind);
+        assert!(said["why"].is_string(), "{said}");
+    }
 }
 
 #[test]
