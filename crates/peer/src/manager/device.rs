@@ -321,14 +321,15 @@ impl Device {
             return Ok(Arc::clone(site));
         }
         let mut all = Vec::new();
-        // A broker that does not answer is waited for only if no other knows the name.
-        for when in [When::Before, When::Now] {
-            all.clear();
-            for site in &sites {
-                all.push((site.joined.name.clone(), site.says(when, &is_there).await));
-            }
-            if all.iter().any(|(_, says)| *says == Says::Knows) {
-                break;
+        for site in &sites {
+            all.push((site.joined.name.clone(), site.says(When::Before, &is_there).await));
+        }
+        if all.iter().all(|(_, says)| *says != Says::Knows) {
+            // It may be new. Whoever has said nothing was asked just now.
+            for (site, (_, says)) in sites.iter().zip(&mut all) {
+                if *says == Says::KnowsNot {
+                    *says = site.says(When::Now, &is_there).await;
+                }
             }
         }
         Ok(Arc::clone(&sites[choose(&all, object)?]))

@@ -119,14 +119,12 @@ impl Site {
     /// once. Gives its number.
     pub(super) async fn online(&self) -> Result<PeerId, Refusal> {
         let mut standing = self.resident.standing();
-        let mut has_hurried = false;
+        // An attempt that is under way, or fails now, is not made again.
+        let mut may_hurry = true;
         loop {
             match &*standing.borrow_and_update() {
                 Standing::Online(peer) => return Ok(peer.id()),
-                Standing::Waiting { .. } if !has_hurried => {
-                    has_hurried = true;
-                    self.resident.hurry();
-                }
+                Standing::Waiting { .. } if may_hurry => self.resident.hurry(),
                 Standing::Waiting { why, .. } => {
                     return Err(Refusal::failed(format!(
                         "not logged in at {}: {why}",
@@ -136,6 +134,7 @@ impl Site {
                 Standing::Ended => return Err(Refusal::failed("this device is logging out")),
                 Standing::Connecting => {}
             }
+            may_hurry = false;
             if standing.changed().await.is_err() {
                 return Err(Refusal::failed("this device is logging out"));
             }
