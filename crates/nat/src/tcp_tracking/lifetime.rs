@@ -15,8 +15,9 @@ impl Lifetime {
     /// For ever.
     pub(crate) const MAX: Self = Self(u64::MAX);
 
+    /// At least a nanosecond: a deadline lies behind the packet that set it.
     fn new(duration: Duration) -> Self {
-        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1))
     }
 
     /// When a session ends that saw its last packet at `now`.
