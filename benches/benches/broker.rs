@@ -13,12 +13,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use simopen_benches::client::Client;
 use simopen_benches::latency::Latencies;
 use simopen_benches::memory::resident_of;
+use simopen_benches::processor::computed_by;
 use simopen_broker::directory::{Change, Device, DeviceKind, Directory, Standing};
 use simopen_device::socket::listener_saving_syn;
 use simopen_peer::{Credentials, DeviceKey};
@@ -122,11 +123,11 @@ async fn hear(
 fn measure_logins() {
     let stage = Stage::set(LOGINS, |number| format!("c{number}"));
     runtime().block_on(async {
-        let busy = processor_time(stage.broker.id());
+        let busy = computed_by(stage.broker.id());
         let began = Instant::now();
         let links = log_in(stage.at, stage.devices.iter()).await;
         let seconds = began.elapsed().as_secs_f64();
-        let busy = processor_time(stage.broker.id()) - busy;
+        let busy = computed_by(stage.broker.id()) - busy;
         println!("logins_per_second {:.0}", links.len() as f64 / seconds);
         let each = busy.as_secs_f64() / links.len() as f64;
         println!("broker_processor_us_per_login {:.0}", each * 1e6);
@@ -259,12 +260,4 @@ fn kernel_memory() -> u64 {
     let slab = slabs.lines().find_map(|line| line.strip_prefix("Slab:"));
     let kibibytes = slab.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kibibytes.unwrap_or_default() * 1024
-}
-
-/// User and system time of a process, in ticks of 10 ms (proc_pid_stat(5)).
-fn processor_time(process: u32) -> Duration {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields: Vec<&str> = text.rsplit(") ").next().unwrap().split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(10 * ticks)
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 use simopen_device::socket::listener_saving_syn;
 use simopen_peer::Credentials;
 use simopen_protocol::control::PublicKey;
@@ -23,8 +23,8 @@ use simopen_server::relay;
 use simopen_server::wall_clock::WallClock;
 
 use crate::attack::take_all_descriptors;
-use crate::memory;
 use crate::stand::{Crowd, Failure, Prepared};
+use crate::{memory, processor};
 
 /// By this argument a program knows that it is to be a broker.
 const BROKER: &str = "broker-on-one-core";
@@ -102,13 +102,7 @@ impl Apart {
     /// Time that it has computed for since its start, its part of the kernel included.
     #[must_use]
     pub fn computed(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.unwrap_or_default();
-        // proc_pid_stat(5): the 14th and 15th field, of which the second may hold blanks.
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
-        let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-        Duration::from_secs_f64(ticks as f64 / per_second as f64)
+        processor::computed_by(self.child.id())
     }
 
     /// Bytes of memory that belong to it alone.

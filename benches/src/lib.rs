@@ -7,4 +7,5 @@ pub mod attack;
 pub mod client;
 pub mod latency;
 pub mod memory;
+pub mod processor;
 pub mod stand;

@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result};
 use nix::unistd::dup2_stdout;
 use simopen_peer::manager::words::{ConnectOrder, Refusal, Route};
 use simopen_peer::manager::{Desk, Device, DeviceConfig, Stream};
-use simopen_protocol::control::Reachable;
 use tokio::io::{AsyncRead, AsyncWrite, Stdout};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -33,7 +32,6 @@ pub(crate) fn run(arguments: &ConnectArguments) -> Result<ExitCode> {
     let order = ConnectOrder { to: arguments.name.to_string(), service: arguments.service.clone() };
     run_until_interrupted(async {
         let config = DeviceConfig {
-            reachable: Reachable::No,
             techniques: arguments.techniques.as_ref().map(|techniques| techniques.0.clone()),
             ..surroundings::device(&arguments.surroundings.network, &home)?
         };

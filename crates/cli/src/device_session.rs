@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use simopen_peer::home::{Home, Membership};
+use simopen_peer::manager::Desk;
 use simopen_peer::manager::words::{Deed, Refusal, RefusalKind, Status};
-use simopen_peer::manager::{Desk, DeviceConfig};
-use simopen_protocol::control::Reachable;
 use simopen_protocol::identity::BrokerName;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,10 +46,7 @@ pub(crate) fn run(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCo
 pub(crate) async fn desk(arguments: &DeskArguments, broker: Option<&BrokerName>) -> Result<Desk> {
     let home = surroundings::home(&arguments.surroundings.home)?;
     let joined = joined(&home, broker)?;
-    let config = DeviceConfig {
-        reachable: Reachable::No,
-        ..surroundings::device(&arguments.surroundings.network, &home)?
-    };
+    let config = surroundings::device(&arguments.surroundings.network, &home)?;
     Ok(Desk::open(&home, joined, &config).await?)
 }
 

@@ -48,7 +48,7 @@ fn home_path(
         .or_else(|| variable("HOME").map(|path| PathBuf::from(path).join(".local/state/simopen")))
 }
 
-/// How this device logs in, by flags, its file and environment.
+/// How this device logs in, by flags, its file and environment: for a command that nobody reaches.
 pub(crate) fn device(network: &NetworkArguments, home: &Home) -> Result<DeviceConfig> {
     let carriage = carriage(network, home)?;
     Ok(DeviceConfig { reachable: Reachable::No, techniques: None, carriage, watcher: None })

@@ -165,8 +165,8 @@ fn the_log_of_others_tells_which_device_was_revoked() {
     manager.terminate().worked();
 }
 
-#[test]
-fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
+/// A device that has joined at two brokers, which both know a bob, and one a carol.
+fn joined_twice() -> ([Broker; 2], Device) {
     let [home, work] = ["home", "work"].map(Broker::start);
     for broker in [&home, &work] {
         broker.add("alice", &["club"]);
@@ -175,6 +175,12 @@ fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
     home.add("carol", &["club"]);
     let alice = Device::of(&home, "alice", "laptop");
     alice.join(&work, "alice", "laptop");
+    ([home, work], alice)
+}
+
+#[test]
+fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
+    let (_brokers, alice) = joined_twice();
     let unclear = alice.run(&["note", "send", "bob", "hello"]);
     assert_eq!(unclear.code, 2, "{}", unclear.err);
     assert!(unclear.err.contains("bob@home or bob@work"), "{}", unclear.err);
@@ -189,14 +195,7 @@ fn a_name_is_looked_for_at_all_brokers_that_were_joined() {
 
 #[test]
 fn a_name_is_at_no_broker_on_the_quiet_while_another_that_may_know_it_is_down() {
-    let [home, work] = ["home", "work"].map(Broker::start);
-    for broker in [&home, &work] {
-        broker.add("alice", &["club"]);
-        broker.add("bob", &["club"]);
-    }
-    home.add("carol", &["club"]);
-    let alice = Device::of(&home, "alice", "laptop");
-    alice.join(&work, "alice", "laptop");
+    let ([_home, work], alice) = joined_twice();
     let manager = alice.manage(2);
     alice.run(&["status"]).worked();
     drop(work);

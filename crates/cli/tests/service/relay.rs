@@ -20,26 +20,40 @@ use crate::running::{Running, SIMOPEN, Scratch, got, text};
 /// How long a broker may take to find its relay.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A relay that joins this broker.
+fn invited(scratch: &Scratch, broker: &Running, arguments: &[&str]) -> Running {
+    let line = broker.told(&["relay-invite"])["invited"]["line"].as_str().unwrap().to_owned();
+    let arguments = [&["--control", "127.0.0.1:0"], arguments].concat();
+    Running::service("relay", scratch, &arguments, |command| {
+        command.env("SIMOPEN_RELAY_INVITATION", &line);
+    })
+}
+
+/// A broker whose relay runs apart: where the broker reaches it, and where peers do.
+fn with_relay_apart(
+    scratch: &Scratch,
+    control: SocketAddr,
+    peers: SocketAddr,
+    arguments: &[&str],
+) -> Running {
+    let config = format!(
+        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{control}\"\naddresses = [\"{peers}\"]\n"
+    );
+    let config = scratch.file("apart.toml", &config);
+    let usual = ["--no-invitation", "--config", config.to_str().unwrap()];
+    Running::start(scratch, &[&usual, arguments].concat())
+}
+
 #[test]
 fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
     let scratch = Scratch::new();
     let first = Running::start(&scratch, &["--no-invitation"]);
-    let invited = first.told(&["relay-invite"]);
-    let line = invited["invited"]["line"].as_str().unwrap().to_owned();
     let metrics = scratch.file("relay.toml", "[metrics]\nlisten = \"127.0.0.1:0\"\n");
-    let control = ["--control", "127.0.0.1:0", "--config", metrics.to_str().unwrap()];
-    let relay = Running::service("relay", &scratch, &control, |command| {
-        command.env("SIMOPEN_RELAY_INVITATION", &line);
-    });
+    let relay = invited(&scratch, &first, &["--config", metrics.to_str().unwrap()]);
     assert_eq!(first.told(&["devices"])["devices"][0]["kind"], "relay");
     assert_eq!(first.end(), Some(0));
     let (at, peers) = (relay.endpoint("control"), relay.endpoint("listen"));
-    let config = format!(
-        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{at}\"\naddresses = [\"{peers}\"]\n"
-    );
-    let config = scratch.file("apart.toml", &config);
-    let broker =
-        Running::start(&scratch, &["--no-invitation", "--config", config.to_str().unwrap()]);
+    let broker = with_relay_apart(&scratch, at, peers, &[]);
     meet(&broker, peers);
     let metrics = got(relay.endpoint("metrics"), "/metrics");
     assert!(metrics.contains("\nsimopen_relay_bytes_total 6\n"), "{metrics}");
@@ -58,25 +72,17 @@ fn a_relay_that_joined_serves_its_broker_before_and_after_its_own_restart() {
 fn a_relay_that_was_off_for_longer_than_its_certificate_lasts_gets_another() {
     let scratch = Scratch::new();
     let first = Running::start(&scratch, &["--no-invitation"]);
-    let line = first.told(&["relay-invite"])["invited"]["line"].as_str().unwrap().to_owned();
-    let relay = Running::service("relay", &scratch, &["--control", "127.0.0.1:0"], |command| {
-        command.env("SIMOPEN_RELAY_INVITATION", &line);
-    });
-    let at = relay.endpoint("control").to_string();
+    let relay = invited(&scratch, &first, &[]);
+    let at = relay.endpoint("control");
     let (of_broker, of_relay) = (first.data.clone(), relay.data.clone());
     assert_eq!(relay.end(), Some(0));
     let known = first.endpoint("listen").to_string();
     assert_eq!(first.end(), Some(0));
     let outdated = run_out(&of_relay, &of_broker);
 
-    let config = format!(
-        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{at}\"\naddresses = [\"{at}\"]\n"
-    );
-    let config = scratch.file("apart.toml", &config);
     // It is where it was when it invited.
-    let arguments = ["--no-invitation", "--listen", &known, "--config", config.to_str().unwrap()];
-    let broker = Running::start(&scratch, &arguments);
-    let relay = Running::service("relay", &scratch, &["--control", &at], |_| {});
+    let broker = with_relay_apart(&scratch, at, at, &["--listen", &known]);
+    let relay = Running::service("relay", &scratch, &["--control", &at.to_string()], |_| {});
     meet(&broker, relay.endpoint("listen"));
     assert_ne!(membership(&of_relay).certificate, outdated);
     assert_eq!(relay.end(), Some(0));
@@ -101,20 +107,12 @@ fn membership(relay: &Path) -> Membership {
 fn a_relay_that_is_revoked_is_left_at_once() {
     let scratch = Scratch::new();
     let first = Running::start(&scratch, &["--no-invitation"]);
-    let line = first.told(&["relay-invite"])["invited"]["line"].as_str().unwrap().to_owned();
-    let relay = Running::service("relay", &scratch, &["--control", "127.0.0.1:0"], |command| {
-        command.env("SIMOPEN_RELAY_INVITATION", &line);
-    });
+    let relay = invited(&scratch, &first, &[]);
     let devices = first.told(&["devices"]);
     let name = devices["devices"][0]["device"].as_str().expect("a name").to_owned();
     assert_eq!(first.end(), Some(0));
     let (at, peers) = (relay.endpoint("control"), relay.endpoint("listen"));
-    let config = format!(
-        "rendezvous = true\n[relay]\nrun = \"apart\"\ncontrol = \"{at}\"\naddresses = [\"{peers}\"]\n"
-    );
-    let config = scratch.file("apart.toml", &config);
-    let broker =
-        Running::start(&scratch, &["--no-invitation", "--config", config.to_str().unwrap()]);
+    let broker = with_relay_apart(&scratch, at, peers, &[]);
     // The control: they speak with each other, and the broker does not lose it by itself.
     meet(&broker, peers);
     meet(&broker, peers);

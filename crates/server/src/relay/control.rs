@@ -58,9 +58,7 @@ where
         tokio::select! {
             message = reading.receive() => match message? {
                 Message::Request(request) => {
-                    let head = request.head();
-                    let result = obey(relay, &request.action);
-                    writing.add(&Message::Response(Response { head, result }));
+                    writing.add(&response(&request, obey(relay, &request.action)));
                 }
                 // It has heard of a pair that is no more.
                 Message::Response(_) => continue,
@@ -92,7 +90,7 @@ fn obey(relay: &Handle, action: &Action) -> Result<Reply, ErrorName> {
     if matches!(action, Action::Ping) {
         return Ok(Reply::Done);
     }
-    Err(ErrorName("unknown-action".into()))
+    Err(unknown())
 }
 
 /// The broker's end: gives orders to a relay that it dials, and dials again when it is lost. An
@@ -317,9 +315,9 @@ impl Task {
                     self.answer(PairingAnswer::Ended(session));
                     Ok(Reply::Done)
                 } else {
-                    Err(ErrorName("unknown-action".into()))
+                    Err(unknown())
                 };
-                writing.add(&Message::Response(Response { head: request.head(), result }));
+                writing.add(&response(&request, result));
             }
             Message::Notification(_) => {}
         }
@@ -348,6 +346,15 @@ impl Task {
 
 fn request(id: TransactionId, action: Action) -> Message {
     Message::Request(Request::new(id, action))
+}
+
+fn response(request: &Request, result: Result<Reply, ErrorName>) -> Message {
+    Message::Response(Response { head: request.head(), result })
+}
+
+/// What is answered to a request that this end does not take.
+fn unknown() -> ErrorName {
+    ErrorName("unknown-action".into())
 }
 
 fn silent() -> io::Error {
